@@ -1,0 +1,44 @@
+# Set-up is part of every target: a virtual environment in .venv, made once and again when the
+# requirements change. PYTHON names another interpreter: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_DIR := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint tensorboard clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, about 5 minutes
+	$(BIN)/python 02_pascal_alexnet.py --model_dir $(DEMO_DIR)
+
+test: lint  ## lint, then the tests
+	$(BIN)/python -m pytest
+
+test-all: lint  ## lint, then all tests, the slow ones too
+	$(BIN)/python -m pytest -m ""
+
+lint: $(VENV)/.development  ## ruff: pyflakes, pycodestyle, isort, bugbear
+	$(BIN)/ruff check .
+
+tensorboard: $(VENV)/.runtime  ## show all runs, on http://localhost:6006
+	$(BIN)/tensorboard --logdir runs
+
+clean:  ## remove the virtual environment and caches; runs/ stays
+	rm -rf $(VENV) cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
+		{ echo "make: Python 3.10 to 3.13 is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# The pip that comes with Python 3.10 searches for minutes for versions that fit together.
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
