@@ -1,0 +1,184 @@
+"""Command line of every script, generated from its frozen `Config` dataclass.
+
+`--help` and a bad flag are answered before TensorFlow loads.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import math
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+from common.errors import UserError
+
+ConfigT = TypeVar("ConfigT")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    resumable: bool = False,
+) -> Any:
+    """A dataclass field that becomes a flag.
+
+    Args:
+        default: value without the flag; it is shown in `--help`.
+        help: what it is, its unit, and where the value comes from.
+        minimum, maximum: bounds of a number, both allowed values; outside them the command line
+            is refused.
+        resumable: whether a run that goes on may be given another value. Settings that are not
+            resumable define the run: see `common.model_dir.open_run`.
+    """
+    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "resumable": resumable}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What every training script takes, whatever its task."""
+
+    data_dir: str | None = option(
+        None,
+        "data set; without it $DATA_DIR, without that a small one that is made on the spot",
+        resumable=True,
+    )
+    model_dir: Path | None = option(
+        None,
+        "folder of this run: checkpoints, logs, figures; without it runs/<script>-<data>-seed<seed>",
+        resumable=True,
+    )
+    cache_dir: Path = option(
+        Path("cache"), "folder of decoded images and of the built-in sample", resumable=True
+    )
+    seed: int = option(
+        0, "decides initial weights, order, augmentation, dropout", minimum=0, maximum=2**31 - 1
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "of the arithmetic; weights stay float32. auto: bfloat16 where in hardware"
+    )
+    eval_batch_size: int = option(
+        64, "images at a time in evaluation; no effect on results", minimum=1, resumable=True
+    )
+    checkpoint_every: int = option(1_000, "steps between checkpoints", minimum=1, resumable=True)
+    summary_every: int = option(100, "steps between TensorBoard scalars", minimum=1, resumable=True)
+    skip_bad_images: bool = option(False, "train without images that can't be read, instead of stopping")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are a single line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
+
+
+def _parse_bounded(convert: Callable[[str], Any], metadata: typing.Mapping[str, Any]) -> Callable:
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+
+    def parse(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            kind = {int: "a whole number", float: "a number"}[convert]
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not finite")
+        if minimum is not None and value < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is less than {minimum}")
+        if maximum is not None and value > maximum:
+            raise argparse.ArgumentTypeError(f"{text} is more than {maximum}")
+        return value
+
+    return parse
+
+
+def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: Any) -> None:
+    """Adds the flag of one dataclass field; `hint` is the field's resolved type."""
+    if isinstance(hint, types.UnionType):  # `T | None`: the flag, when given, takes a T
+        hint = next(member for member in typing.get_args(hint) if member is not type(None))
+    arguments: dict[str, Any] = {"default": field.default, "help": field.metadata["help"]}
+    if hint is bool:
+        arguments["action"] = argparse.BooleanOptionalAction
+    elif typing.get_origin(hint) is Literal:
+        arguments["choices"] = typing.get_args(hint)
+    elif typing.get_origin(hint) is tuple:
+        element = typing.get_args(hint)[0]
+        arguments |= {"nargs": "*", "type": _parse_bounded(element, field.metadata)}
+        arguments["metavar"] = element.__name__.upper()
+    elif hint in (int, float):
+        arguments |= {"type": _parse_bounded(hint, field.metadata), "metavar": hint.__name__.upper()}
+    else:
+        arguments |= {"type": hint, "metavar": "PATH" if hint is Path else hint.__name__.upper()}
+    if field.default is not None:
+        arguments["help"] += " (default: %(default)s)"
+    group.add_argument(f"--{field.name}", **arguments)
+
+
+def parse(config_class: type[ConfigT], argv: Sequence[str] | None, description: str) -> ConfigT:
+    """Reads the command line into a `config_class`.
+
+    Args:
+        config_class: a frozen dataclass whose fields are made with `option`. Types: int, float, str,
+            Path, bool (`--flag` and `--no-flag`), Literal of strings, tuple[int, ...], each `| None`.
+        argv: the arguments; None takes those of the process.
+        description: shown above the flags; the script's docstring.
+
+    Raises:
+        SystemExit: code 0 after `--help`; code 2, after one line on stderr, for a bad command line.
+    """
+    parser = _Parser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    task = parser.add_argument_group("this task")
+    every = parser.add_argument_group("every run")
+    inherited = {field.name for field in dataclasses.fields(RunOptions)}
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        _add_flag(every if field.name in inherited else task, field, hints[field.name])
+    values = vars(parser.parse_args(argv))
+    return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the notes on CUDA and oneDNN that it writes while it loads.
+
+    It writes them from C++ to file descriptor 2, before any setting of its own takes effect. What
+    goes wrong is an exception, and so is not lost.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        importlib.import_module("tensorflow").config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def run(main: Callable[[], Any]) -> NoReturn:
+    """Runs a script's `main` as a command: user errors and Ctrl-C end it with one line and no traceback.
+
+    Raises:
+        SystemExit: 0 when `main` returns, 2 for a `UserError`, 130 for Ctrl-C.
+    """
+    try:
+        main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

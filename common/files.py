@@ -1,0 +1,29 @@
+"""Files that are whole at any moment."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends well, and goes when it doesn't.
+
+    Whoever reads `path` meanwhile, or after a crash, finds the old content or the new, never a part;
+    several writers at once don't meet.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
