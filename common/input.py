@@ -1,0 +1,120 @@
+"""Batches as a function of the step.
+
+Training batch `s` depends on (seed, s) alone: there is no iterator state to save, and a run that
+resumes at step `s` gets exactly the batches that an uninterrupted one would.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A split in memory, or memory-mapped.
+
+    Attributes:
+        images: (N, H, W, C) uint8, or what the network takes.
+        labels: (N, ...), what the loss takes.
+        weights: float32, of the shape the loss takes; entries of weight 0 are ignored.
+        ids: N names of the images.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    ids: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class TrainInput:
+    """Endless batches in a new random order every epoch; an epoch's end may fall inside a batch."""
+
+    def __init__(self, examples: Examples, batch_size: int, seed: int, augmentation: Augmentation) -> None:
+        """
+        Args:
+            examples: the training split.
+            batch_size: examples a step.
+            seed: decides the order.
+            augmentation: graph function of (images (B, H, W, C), step () int64) to the images that the
+                network takes.
+        """
+        self.examples = examples
+        self.batch_size = batch_size
+        self._seed = seed
+        self._augmentation = augmentation
+        self._latest_order = (-1, np.empty(0, np.int64))  # of the epoch in use
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        latest, order = self._latest_order
+        if epoch != latest:
+            order = np.random.default_rng((self._seed, epoch)).permutation(len(self.examples))
+            self._latest_order = (epoch, order)
+        return order
+
+    def indices(self, step: int) -> np.ndarray:
+        """Rows of the examples in batch number `step` (from 0): int64 (batch_size,)."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, offsets = np.divmod(positions, len(self.examples))
+        rows = [self._order_of(epoch)[offsets[epochs == epoch]] for epoch in np.unique(epochs)]
+        return np.concatenate(rows)
+
+    def _read(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = self.indices(int(step))
+        examples = self.examples
+        return examples.images[rows], examples.labels[rows], examples.weights[rows]
+
+    def from_step(self, step: int) -> tf.data.Dataset:
+        """Batches from number `step` on, endless: (images, labels, weights) of `batch_size` each."""
+
+        def load(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            arrays = (self.examples.images, self.examples.labels, self.examples.weights)
+            batch = tf.numpy_function(self._read, [number], [array.dtype for array in arrays])
+            for tensor, array in zip(batch, arrays, strict=True):
+                tensor.set_shape((self.batch_size, *array.shape[1:]))
+            images, labels, weights = batch
+            return self._augmentation(images, number), labels, weights
+
+        numbers = tf.data.Dataset.range(step, np.iinfo(np.int64).max)
+        return numbers.map(load).prefetch(2)
+
+
+class EvalInput:
+    """Every example once, in order; the last batch may be smaller."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        transform: Callable[[tf.Tensor], tf.Tensor],
+    ) -> None:
+        """
+        Args:
+            examples: the split to score.
+            batch_size: examples at a time; no effect on results.
+            transform: graph function of images (B, H, W, C) to the images that the network takes.
+        """
+        self.examples = examples
+        self._batch_size = batch_size
+        self._transform = transform
+
+    def batches(self) -> tf.data.Dataset:
+        """The images of the whole split: (B, ...) each."""
+        images = self.examples.images
+
+        def read(start: int) -> np.ndarray:
+            return np.ascontiguousarray(images[start : start + self._batch_size])
+
+        def load(start: tf.Tensor) -> tf.Tensor:
+            batch = tf.numpy_function(read, [start], images.dtype)
+            batch.set_shape((None, *images.shape[1:]))
+            return self._transform(batch)
+
+        starts = tf.data.Dataset.range(0, len(images), self._batch_size)
+        return starts.map(load).prefetch(2)

@@ -1,0 +1,61 @@
+"""What several test files share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Written out again, and not taken from the package: the tests' own idea of VOC's layout.
+VOC_CLASSES = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
+    "person pottedplant sheep sofa train tvmonitor"
+).split()
+
+
+@dataclass(frozen=True)
+class TinyVoc:
+    """A VOC tree on disk and what its lists say.
+
+    Attributes:
+        folder: holds JPEGImages and ImageSets.
+        ids: {split: image ids in the order of the lists}.
+        values: {split: int (N, 20), 1 present, -1 absent, 0 only present as difficult}.
+    """
+
+    folder: Path
+    ids: dict[str, list[str]]
+    values: dict[str, np.ndarray]
+
+
+def _write_voc(root: Path, train: int = 3, val: int = 2, test: int = 4) -> TinyVoc:
+    folder = root / "VOCdevkit" / "VOC2007"
+    (folder / "JPEGImages").mkdir(parents=True)
+    (folder / "ImageSets" / "Main").mkdir(parents=True)
+    generator = np.random.default_rng(7)
+    everything = [f"{number:06d}" for number in range(1, train + val + test + 1)]
+    for number, name in enumerate(everything):
+        pixels = generator.integers(0, 256, (24, 32 + number, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "JPEGImages" / f"{name}.jpg")
+    ids = {
+        "train": everything[:train],
+        "val": everything[train : train + val],
+        "trainval": everything[: train + val],
+        "test": everything[train + val :],
+    }
+    table = generator.choice([-1, -1, 0, 1], (len(everything), 20))
+    values = {split: table[[everything.index(i) for i in names]] for split, names in ids.items()}
+    for split, names in ids.items():
+        for column, class_name in enumerate(VOC_CLASSES):
+            entries = zip(names, values[split][:, column], strict=True)
+            lines = "".join(f"{name} {value:2d}\n" for name, value in entries)
+            (folder / "ImageSets" / "Main" / f"{class_name}_{split}.txt").write_text(lines)
+    return TinyVoc(folder, ids, values)
+
+
+@pytest.fixture(scope="session")
+def write_voc() -> Callable[..., TinyVoc]:
+    """A function of (root, train, val, test) that writes a tree of small noise images."""
+    return _write_voc

@@ -1,0 +1,110 @@
+"""Batches as a function of the step, and evaluation that sees each example once."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.input import EvalInput, Examples, TrainInput
+
+COUNT = 23
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    """Example number i is an image full of i, with labels (i, 2 i) and weights (3 i, 4 i)."""
+    numbers = np.arange(COUNT)
+    images = np.broadcast_to(numbers.astype(np.uint8)[:, None, None, None], (COUNT, 2, 2, 3))
+    labels = np.stack([numbers, 2 * numbers], 1).astype(np.float32)
+    weights = np.stack([3 * numbers, 4 * numbers], 1).astype(np.float32)
+    return Examples(images, labels, weights, [f"{number:06d}" for number in numbers])
+
+
+def as_given(images, step):
+    return images
+
+
+def take(train_input: TrainInput, first: int, count: int) -> list[tuple[np.ndarray, ...]]:
+    batches = train_input.from_step(first).as_numpy_iterator()
+    return list(itertools.islice(batches, count))
+
+
+def numbers_in(batches) -> list[int]:
+    return np.concatenate([images[:, 0, 0, 0] for images, _, _ in batches]).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 10, COUNT, 30, 50])
+def test_every_epoch_is_another_permutation(examples, batch_size):
+    epochs = 4
+    batches = take(TrainInput(examples, batch_size, 0, as_given), 0, -(-epochs * COUNT // batch_size))
+    assert {len(images) for images, _, _ in batches} == {batch_size}
+    seen = numbers_in(batches)
+    orders = [tuple(seen[i * COUNT : (i + 1) * COUNT]) for i in range(epochs)]
+    assert all(sorted(order) == list(range(COUNT)) for order in orders)
+    assert len({*orders, tuple(range(COUNT))}) == epochs + 1
+
+
+def test_labels_and_weights_belong_to_their_images(examples):
+    for images, labels, weights in take(TrainInput(examples, 10, 3, as_given), 0, 8):
+        numbers = images[:, 0, 0, 0].astype(np.float32)
+        np.testing.assert_array_equal(labels, np.stack([numbers, 2 * numbers], 1))
+        np.testing.assert_array_equal(weights, np.stack([3 * numbers, 4 * numbers], 1))
+        assert images.dtype == np.uint8 and labels.dtype == weights.dtype == np.float32
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 7, 12])
+def test_starting_at_a_step_gives_what_an_uninterrupted_run_has_there(examples, step):
+    def augmentation(images, step):  # shows the step as well
+        return tf.cast(images, tf.int64) + 1_000 * step
+
+    whole = take(TrainInput(examples, 10, 0, augmentation), 0, 15)
+    resumed = take(TrainInput(examples, 10, 0, augmentation), step, 15 - step)
+    for before, after in zip(whole[step:], resumed, strict=True):
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_augmentation_is_given_the_step_of_its_batch(examples):
+    def the_step(images, step):
+        return tf.fill([tf.shape(images)[0]], step)
+
+    batches = take(TrainInput(examples, 4, 0, the_step), 1_234_567, 3)
+    assert [images.tolist() for images, _, _ in batches] == [[1_234_567 + i] * 4 for i in range(3)]
+
+
+def test_steps_may_be_asked_for_in_any_order(examples):
+    fresh = [TrainInput(examples, 10, 0, as_given).indices(step) for step in range(12)]
+    used = TrainInput(examples, 10, 0, as_given)
+    for step in (11, 0, 5, 5, 2, 1, 11):
+        np.testing.assert_array_equal(used.indices(step), fresh[step])
+
+
+def test_another_seed_gives_another_order(examples):
+    orders = {tuple(TrainInput(examples, COUNT, seed, as_given).indices(0)) for seed in range(5)}
+    assert len(orders) == 5
+
+
+def test_training_batches_have_a_static_shape(examples):
+    images, labels, weights = TrainInput(examples, 10, 0, as_given).from_step(0).element_spec
+    assert (images.shape, labels.shape, weights.shape) == ((10, 2, 2, 3), (10, 2), (10, 2))
+
+
+@pytest.mark.parametrize("batch_sizes", [range(1, 24), range(24, 47), range(47, 71)], ids=str)
+def test_evaluation_sees_every_example_once_in_order(examples, batch_sizes):
+    for batch_size in batch_sizes:
+        batches = list(EvalInput(examples, batch_size, lambda x: x).batches().as_numpy_iterator())
+        assert max(len(images) for images in batches) <= batch_size
+        np.testing.assert_array_equal(np.concatenate(batches), examples.images)
+
+
+def test_evaluation_transforms_its_images(examples):
+    batches = EvalInput(examples, 10, lambda images: images[:, :1, :1] + 1).batches()
+    outputs = np.concatenate(list(batches.as_numpy_iterator()))
+    np.testing.assert_array_equal(outputs, examples.images[:, :1, :1] + 1)
+
+
+def test_evaluation_may_be_repeated(examples):
+    evaluation = EvalInput(examples, 10, lambda images: images)
+    for _ in range(2):
+        assert sum(len(images) for images in evaluation.batches()) == COUNT

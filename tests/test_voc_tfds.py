@@ -1,0 +1,50 @@
+import pytest
+import tensorflow_datasets as tfds
+
+from common import voc, voc_tfds
+from common.errors import UserError
+from common.sample import make_sample
+
+
+@pytest.fixture
+def fetch(tmp_path, monkeypatch):
+    """TensorFlow Datasets' own voc/2007 builder, with drawings for the archives it would download."""
+    source = make_sample(tmp_path / "sample", train=4, val=3, test=5)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"), raising=False)
+
+    def download_and_extract(self, archives):
+        return {name: str(source.parent.parent) for name in archives}
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", download_and_extract)
+    builder = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=str(tmp_path / "tfds")))
+    return source
+
+
+def test_what_tensorflow_datasets_gives_equals_the_official_files(fetch, tmp_path):
+    made = voc.locate("tfds", tmp_path / "cache").location
+    for split in ("train", "val", "trainval", "test"):
+        ids, values = voc.read_lists(made, split)
+        expected_ids, expected_values = voc.read_lists(fetch, split)
+        assert ids == expected_ids
+        assert (values == expected_values).all()
+    for jpeg in (fetch / "JPEGImages").iterdir():
+        assert (made / "JPEGImages" / jpeg.name).read_bytes() == jpeg.read_bytes()
+
+
+def test_it_is_fetched_once(fetch, tmp_path, monkeypatch):
+    first = voc_tfds.make_voc_layout(tmp_path / "cache")
+    monkeypatch.setattr(tfds, "builder", None)
+    assert voc_tfds.make_voc_layout(tmp_path / "cache") == first
+
+
+def test_no_network_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def no_network(*_):
+        raise OSError("host not found\nmore about it")
+
+    monkeypatch.setattr(tfds, "builder", no_network)
+    with pytest.raises(UserError) as refused:
+        voc_tfds.make_voc_layout(tmp_path / "cache")
+    assert "host not found" in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "cache").exists()
