@@ -1,0 +1,22 @@
+"""Losses with the weights and the reduction of `tf.losses` in TensorFlow 1."""
+
+import tensorflow as tf
+
+
+def sigmoid_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Multi-label loss: each class is a binary decision of its own (handout Q1.2).
+
+    The reduction is `tf.losses.sigmoid_cross_entropy`'s, SUM_BY_NONZERO_WEIGHTS:
+    sum(weight * cross entropy) / count(weight != 0), and 0 if that count is 0.
+
+    Args:
+        labels: (B, classes) float32 in {0, 1}.
+        logits: (B, classes) float32.
+        weights: (B, classes) float32, 0 where a label is not to be counted.
+
+    Returns:
+        () float32, nats.
+    """
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+    counted = tf.math.count_nonzero(weights, dtype=cross_entropy.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * cross_entropy), counted)

@@ -1,0 +1,86 @@
+"""The networks of the handout, with the mean subtraction inside and the field's layer names.
+
+Every network takes RGB images of 0 to 255, uint8, and gives float32 logits.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+from keras import layers
+
+# Mean RGB of ImageNet, as Caffe and TF-slim subtract it.
+MEAN_RGB = (123.68, 116.78, 103.94)
+
+Init = Literal["gaussian", "xavier", "he"]
+
+
+def _seeded(init: Init, seed: int) -> Callable[[], keras.initializers.Initializer]:
+    """A function that gives an initialiser with a seed of its own at every call."""
+    seeds = itertools.count(seed * 1_000)
+    if init == "gaussian":
+        return lambda: keras.initializers.RandomNormal(stddev=0.01, seed=next(seeds))
+    if init == "xavier":
+        return lambda: keras.initializers.GlorotUniform(seed=next(seeds))
+    return lambda: keras.initializers.HeNormal(seed=next(seeds))
+
+
+def caffenet(
+    classes: int, *, init: Init = "gaussian", dropout: float = 0.5, seed: int = 0, size: int = 227
+) -> keras.Model:
+    """CaffeNet as the handout lists it (Q2.1).
+
+    Unlike Caffe's bvlc_reference_caffenet it has no relu after conv5, no local response
+    normalisation and no groups.
+
+    Args:
+        classes: number of logits.
+        init: of the kernels: "gaussian" is N(0, 0.01), the handout's; "xavier" is Glorot and Bengio's
+            uniform; "he" is He et al.'s normal. Biases are 0.
+        dropout: share of fc6 and fc7 set to 0 in training.
+        seed: of the initial weights and of dropout.
+        size: height and width of the images, pixels.
+
+    Returns:
+        A model from uint8 (B, size, size, 3) to logits float32 (B, classes), with layers conv1, pool1,
+        conv2, pool2, conv3, conv4, conv5, pool5, flatten, fc6, dropout6, fc7, dropout7, fc8.
+    """
+    initializer = _seeded(init, seed)
+
+    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any):
+        return layers.Conv2D(
+            filters,
+            kernel,
+            stride,
+            padding,
+            kernel_initializer=initializer(),
+            name=name,
+            **({"activation": "relu"} | kwargs),
+        )
+
+    def fully_connected(units: int, name: str, **kwargs: Any):
+        return layers.Dense(units, kernel_initializer=initializer(), name=name, **kwargs)
+
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3), dtype="uint8", name="image"),
+            # In float32, whatever the policy: the difference needs more than bfloat16's 8 bits.
+            layers.Rescaling(1.0, [-m for m in MEAN_RGB], dtype="float32", name="subtract_mean"),
+            conv(11, 4, 96, "valid", "conv1"),
+            layers.MaxPooling2D(3, 2, name="pool1"),
+            conv(5, 1, 256, "same", "conv2"),
+            layers.MaxPooling2D(3, 2, name="pool2"),
+            conv(3, 1, 384, "same", "conv3"),
+            conv(3, 1, 384, "same", "conv4"),
+            conv(3, 1, 256, "same", "conv5", activation=None),
+            layers.MaxPooling2D(3, 2, name="pool5"),
+            layers.Flatten(name="flatten"),
+            fully_connected(4096, "fc6", activation="relu"),
+            layers.Dropout(dropout, seed=seed, name="dropout6"),
+            fully_connected(4096, "fc7", activation="relu"),
+            layers.Dropout(dropout, seed=seed + 1, name="dropout7"),
+            fully_connected(classes, "fc8", dtype="float32"),
+        ],
+        name="caffenet",
+    )

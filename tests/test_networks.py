@@ -1,0 +1,183 @@
+"""CaffeNet, layer by layer as the handout lists it."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import networks
+
+KERNELS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+SMALL = 67  # pixels; the smallest image that leaves one place after pool5
+
+
+def kernel_of(model: keras.Model, layer: str) -> np.ndarray:
+    return model.get_layer(layer).kernel.numpy()
+
+
+def output_of(model: keras.Model, layer: str, images, training: bool = False) -> np.ndarray:
+    return keras.Model(model.inputs[0], model.get_layer(layer).output)(images, training=training).numpy()
+
+
+@pytest.fixture(scope="module")
+def caffenet() -> keras.Model:
+    """With the handout's settings, at full size."""
+    return networks.caffenet(20, seed=3)
+
+
+@pytest.fixture(scope="module")
+def small() -> keras.Model:
+    """For small images, with weights large enough that outputs differ from 0."""
+    return networks.caffenet(5, init="xavier", seed=3, size=SMALL)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (4, SMALL, SMALL, 3), np.uint8)
+
+
+@pytest.fixture
+def bfloat16():
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    yield
+    keras.mixed_precision.set_global_policy(before)
+
+
+def test_layers_and_shapes_are_the_handouts(caffenet):
+    shapes = {
+        layer.name: tuple(layer.output.shape[1:])
+        for layer in caffenet.layers
+        if layer.name != "subtract_mean"
+    }
+    assert list(shapes.items()) == [
+        ("conv1", (55, 55, 96)),
+        ("pool1", (27, 27, 96)),
+        ("conv2", (27, 27, 256)),
+        ("pool2", (13, 13, 256)),
+        ("conv3", (13, 13, 384)),
+        ("conv4", (13, 13, 384)),
+        ("conv5", (13, 13, 256)),
+        ("pool5", (6, 6, 256)),
+        ("flatten", (9216,)),
+        ("fc6", (4096,)),
+        ("dropout6", (4096,)),
+        ("fc7", (4096,)),
+        ("dropout7", (4096,)),
+        ("fc8", (20,)),
+    ]
+    assert caffenet.input_shape == (None, 227, 227, 3)
+    assert caffenet.inputs[0].dtype == "uint8"
+
+
+def test_number_of_parameters(caffenet):
+    convolutions = 11 * 11 * 3 * 96 + 5 * 5 * 96 * 256 + 3 * 3 * (256 * 384 + 384 * 384 + 384 * 256)
+    dense = 9216 * 4096 + 4096 * 4096 + 4096 * 20
+    biases = 96 + 256 + 384 + 384 + 256 + 4096 + 4096 + 20
+    assert caffenet.count_params() == convolutions + dense + biases == 58_363_284
+
+
+def test_biases_are_0_and_kernels_are_gaussian_with_deviation_one_hundredth(caffenet):
+    for name in KERNELS:
+        assert not np.any(caffenet.get_layer(name).bias.numpy())
+        kernel = kernel_of(caffenet, name)
+        # Both estimates within five of their own deviations.
+        assert abs(kernel.mean(dtype=np.float64)) < 5 * 0.01 / kernel.size**0.5, name
+        assert abs(kernel.std(dtype=np.float64) - 0.01) < 5 * 0.01 / (2 * kernel.size) ** 0.5, name
+        beyond = np.mean(np.abs(kernel) > 0.02)  # 4.55 % of a normal distribution that isn't cut off
+        assert beyond == pytest.approx(0.0455, abs=5 * (0.0455 / kernel.size) ** 0.5), name
+
+
+def test_logits_start_near_0_but_apart(caffenet):
+    """The spread of about 0.13 from which the handout's initialisation can still train."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), np.uint8)
+    logits = caffenet(noise, training=False).numpy()
+    assert logits.shape == (4, 20) and logits.dtype == np.float32
+    assert 0.01 < logits.std() < 1
+
+
+@pytest.mark.parametrize("init", ["xavier", "he"])
+def test_the_other_initialisers_scale_with_the_layers_width(init):
+    model = networks.caffenet(5, init=init, size=SMALL)
+    for name in KERNELS:
+        kernel = kernel_of(model, name)
+        fan_in = np.prod(kernel.shape[:-1])
+        fan_out = np.prod(kernel.shape[:-2]) * kernel.shape[-1]
+        deviation = (2 / fan_in) ** 0.5 if init == "he" else (2 / (fan_in + fan_out)) ** 0.5
+        assert kernel.std(dtype=np.float64) == pytest.approx(deviation, rel=0.03), name
+        if init == "xavier":  # uniform
+            assert np.abs(kernel).max() <= deviation * 3**0.5 * 1.000001
+        assert not np.any(model.get_layer(name).bias.numpy())
+
+
+def test_the_seed_decides_the_weights(small):
+    same = networks.caffenet(5, init="xavier", seed=3, size=SMALL)
+    other = networks.caffenet(5, init="xavier", seed=4, size=SMALL)
+    for name in KERNELS:
+        np.testing.assert_array_equal(kernel_of(same, name), kernel_of(small, name))
+        assert np.mean(kernel_of(other, name) == kernel_of(small, name)) < 0.01
+
+
+def test_every_layer_has_weights_of_its_own(caffenet):
+    starts = {name: kernel_of(caffenet, name).ravel()[:1000] for name in KERNELS}
+    for one, other in itertools.combinations(KERNELS, 2):
+        correlation = np.corrcoef(starts[one], starts[other])[0, 1]
+        assert abs(correlation) < 0.2, (one, other)  # six deviations of independent draws
+
+
+def test_relu_after_every_layer_but_conv5_and_fc8(small, images):
+    negative = {name: bool(np.any(output_of(small, name, images) < 0)) for name in KERNELS}
+    assert negative == {name: name in ("conv5", "fc8") for name in KERNELS}
+
+
+def test_pixels_enter_as_rgb_minus_the_mean(small, images):
+    expected = images.astype(np.float64) - [123.68, 116.78, 103.94]
+    np.testing.assert_allclose(output_of(small, "subtract_mean", images), expected, atol=1e-4)
+
+
+def test_an_image_of_the_mean_colour_enters_as_nearly_0(small):
+    image = np.broadcast_to(np.array([124, 117, 104], np.uint8), (1, SMALL, SMALL, 3))
+    assert np.abs(output_of(small, "subtract_mean", image)).max() < 0.33
+
+
+def test_in_bfloat16_the_mean_weights_and_logits_stay_float32(bfloat16, images):
+    model = networks.caffenet(5, init="xavier", seed=3, size=SMALL)
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    expected = images.astype(np.float64) - [123.68, 116.78, 103.94]
+    np.testing.assert_allclose(output_of(model, "subtract_mean", images), expected, atol=1e-4)
+    assert {weight.dtype for weight in model.trainable_variables} == {"float32"}
+    assert model(images, training=False).dtype == tf.float32
+
+
+def test_bfloat16_gives_nearly_the_same_logits(small, bfloat16, images):
+    logits = networks.caffenet(5, init="xavier", seed=3, size=SMALL)(images, training=False).numpy()
+    expected = small(images, training=False).numpy()
+    np.testing.assert_allclose(logits, expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_dropout_is_active_in_training_alone(small, images):
+    active = output_of(small, "fc6", images)
+    np.testing.assert_array_equal(output_of(small, "dropout6", images), active)
+    dropped = output_of(small, "dropout6", images, training=True)
+    kept = dropped != 0
+    np.testing.assert_allclose(dropped[kept], 2 * active[kept], rtol=1e-6)
+    assert np.mean(kept[active > 0]) == pytest.approx(0.5, abs=0.05)
+    np.testing.assert_array_equal(small(images, training=False), small(images, training=False))
+    assert not np.array_equal(small(images, training=True), small(images, training=True))
+
+
+def test_dropout_takes_its_share_and_seed(images):
+    def in_training(seed):
+        model = networks.caffenet(5, init="xavier", dropout=0.2, seed=seed, size=SMALL)
+        model.get_layer("fc6").bias.assign(tf.ones(4096) * 1e4)  # so that relu gives no zeros
+        model.get_layer("fc7").bias.assign(tf.ones(4096) * 1e5)
+        return [output_of(model, name, images, training=True) != 0 for name in ("dropout6", "dropout7")]
+
+    first, second = in_training(1)
+    assert first.mean() == pytest.approx(0.8, abs=0.02)
+    assert second.mean() == pytest.approx(0.8, abs=0.02)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(in_training(1)[0], first)
+    assert not np.array_equal(in_training(2)[0], first)
