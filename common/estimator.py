@@ -1,0 +1,191 @@
+"""`tf.estimator`'s verbs on a Keras model: train, evaluate, predict, train_and_evaluate.
+
+The model directory is the run. A training step is one `tf.function`; everything that isn't training
+is a hook (`common.hooks`).
+"""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common import model_dir as run_files
+from common.hooks import Evaluate, Hook, Step
+from common.input import EvalInput, TrainInput
+
+Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Metrics = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, Any]]
+
+
+class Estimator:
+    """Trains, evaluates and predicts with one model, and goes on where its model directory stopped."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        loss: Loss,
+        metrics: Metrics,
+        headline: str,
+        model_dir: Path,
+    ) -> None:
+        """
+        Args:
+            model: from images to logits.
+            optimizer: not yet built.
+            loss: of (labels, logits, weights), a scalar.
+            metrics: of (labels, logits, weights) of a whole split as arrays.
+            headline: the one among `metrics` by which runs are compared, higher is better.
+            model_dir: where checkpoints and logs are; made if need be. Where it has a checkpoint, the
+                latest is restored.
+        """
+        self.model = model
+        self.optimizer = optimizer
+        self.headline = headline
+        self.model_dir = model_dir
+        self.train_seconds = 0.0  # spent in training steps by this process
+        self.images_trained = 0  # by this process
+        self._loss = loss
+        self._metrics = metrics
+        optimizer.build(model.trainable_variables)
+        self._loss_sum = tf.Variable(0.0, trainable=False)  # since the last evaluation
+        self._loss_count = tf.Variable(0.0, trainable=False)
+        self._best = tf.Variable(-np.inf, trainable=False)
+        self._checkpoint = self._make_checkpoint()
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(model_dir), max_to_keep=2, checkpoint_name="ckpt"
+        )
+        # The load order, here and nowhere else: 1. this run's own checkpoint; 2. without one, weights
+        # that the user gave, which a hook restores before the first step; 3. the initialisers.
+        if self._manager.latest_checkpoint:
+            self._checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
+        run_files.rewind_metrics(model_dir, self.step)
+
+    def _make_checkpoint(self) -> tf.train.Checkpoint:
+        """Everything a run needs to go on as if never interrupted, under names that say what it is."""
+        layers = [layer for layer in self.model.layers if layer.weights]
+        weights = {layer.name: {v.name: v.value for v in layer.weights} for layer in layers}
+        # "momentum_sgd/caffenet_conv1_kernel_momentum" without the names that Keras may number.
+        slots = {
+            v.path.split("/", 1)[1].removeprefix(f"{self.model.name}_"): v.value
+            for v in self.optimizer.variables
+        }
+        # tf.train.Checkpoint doesn't find the states of dropout's random generators by itself.
+        known = {id(v) for v in self.model.weights}
+        seeds = [v.value for v in self.model.variables if id(v) not in known]
+        return tf.train.Checkpoint(
+            weights=weights,
+            optimizer=slots,
+            seeds=seeds,
+            loss_sum=self._loss_sum,
+            loss_count=self._loss_count,
+            best=self._best,
+        )
+
+    @property
+    def step(self) -> int:
+        """The global step: updates made since the run began."""
+        return int(self.optimizer.iterations.numpy())
+
+    def update_best(self, value: float) -> float:
+        """Takes note of the headline metric of an evaluation; returns the run's highest so far."""
+        self._best.assign(max(self._best.numpy(), value))
+        return float(self._best.numpy())
+
+    @functools.cached_property
+    def summary_writer(self) -> tf.summary.SummaryWriter:
+        """Of TensorBoard's events, in the model directory; its file is made when first used."""
+        return tf.summary.create_file_writer(str(self.model_dir))
+
+    def save(self) -> Path:
+        """Writes a checkpoint of the present step; the last two are kept."""
+        return Path(self._manager.save(checkpoint_number=self.step))
+
+    @tf.function(autograph=False)
+    def _train_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Step:
+        with tf.GradientTape() as tape:
+            loss = self._loss(labels, self.model(images, training=True), weights)
+        variables = self.model.trainable_variables
+        learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        self._loss_sum.assign_add(loss)
+        self._loss_count.assign_add(1.0)
+        return Step(loss, learning_rate, images)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def _forward(self, images: tf.Tensor) -> tf.Tensor:
+        return self.model(images, training=False)
+
+    def train(self, input: TrainInput, steps: int, hooks: Sequence[Hook] = ()) -> None:
+        """Trains until the global step is `steps`; does nothing where it already is.
+
+        Args:
+            input: batches as a function of the step.
+            steps: of the whole run, not of this call.
+            hooks: called in this order, at the begin, after every step, and at the end.
+        """
+        for hook in hooks:
+            hook.begin(self)
+        batches = iter(input.from_step(self.step))
+        for step in range(self.step + 1, steps + 1):
+            started = time.perf_counter()
+            done = self._train_step(*next(batches))
+            self.train_seconds += time.perf_counter() - started
+            self.images_trained += input.batch_size
+            for hook in hooks:
+                hook.after_step(self, step, done)
+        for hook in hooks:
+            hook.end(self)
+
+    def predict(self, input: EvalInput) -> np.ndarray:
+        """Logits of every example, in order: float32 (N, classes)."""
+        return np.concatenate([self._forward(images).numpy() for images in input.batches()])
+
+    def evaluate(self, input: EvalInput) -> tuple[dict[str, Any], np.ndarray]:
+        """Scores a split.
+
+        Returns:
+            The loss over the whole split under "loss", then the metrics; and the logits (N, classes).
+        """
+        logits = self.predict(input)
+        labels, weights = input.examples.labels, input.examples.weights
+        loss = float(self._loss(tf.constant(labels), tf.constant(logits), tf.constant(weights)))
+        return {"loss": loss, **self._metrics(labels, logits, weights)}, logits
+
+    def take_train_loss(self) -> float:
+        """The mean training loss since this was last asked for, in this process or an earlier one."""
+        mean = float(self._loss_sum / self._loss_count)
+        self._loss_sum.assign(0.0)
+        self._loss_count.assign(0.0)
+        return mean
+
+    def train_and_evaluate(
+        self,
+        train_input: TrainInput,
+        test_input: EvalInput,
+        steps: int,
+        eval_every: int,
+        hooks: Sequence[Hook] = (),
+    ) -> dict[str, Any]:
+        """Trains, evaluating every `eval_every` steps and at the last.
+
+        Where the run has made all its steps already, it is evaluated and left as it is.
+
+        Args:
+            train_input, steps: as for `train`.
+            test_input: the split to score.
+            eval_every: steps.
+            hooks: called after the evaluation of the same step.
+
+        Returns:
+            "step", "test_loss", "best" (of the headline metric, so far) and the metrics; in a line of
+            metrics.jsonl also "train_loss" and what `hooks.Evaluate` adds.
+        """
+        evaluation = Evaluate(test_input, eval_every, steps)
+        self.train(train_input, steps, [evaluation, *hooks])
+        return evaluation.latest

@@ -1,0 +1,214 @@
+"""Everything that happens around training steps. A hook does nothing at a step that isn't its own."""
+
+import math
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from common import model_dir as run_files
+from common import summaries
+from common.errors import UserError
+from common.input import EvalInput
+
+if TYPE_CHECKING:
+    from common.estimator import Estimator
+
+
+class Step(NamedTuple):
+    """One training step, as hooks see it.
+
+    Attributes:
+        loss: () float32, of this step's batch, before its update.
+        learning_rate: () float32, the one that this step's update used.
+        images: the batch as the network saw it.
+    """
+
+    loss: tf.Tensor
+    learning_rate: tf.Tensor
+    images: tf.Tensor
+
+
+class Hook:
+    """The three moments of a run; after `tf.estimator.SessionRunHook`."""
+
+    def begin(self, estimator: "Estimator") -> None:
+        """Before the first step of this process, after the latest checkpoint was restored."""
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        """After step number `step` (from 1), which is also the global step."""
+
+    def end(self, estimator: "Estimator") -> None:
+        """After the last step."""
+
+
+class _Rate:
+    """Images a second, in training steps alone, since it was last read."""
+
+    def __init__(self) -> None:
+        self._images, self._seconds = 0, 0.0
+
+    def read(self, estimator: "Estimator") -> float:
+        images = estimator.images_trained - self._images
+        seconds = estimator.train_seconds - self._seconds
+        self._images, self._seconds = estimator.images_trained, estimator.train_seconds
+        return images / seconds if seconds else 0.0
+
+
+class StopAtNaN(Hook):
+    """Stops a run whose loss is no longer a number."""
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        loss = float(done.loss)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{estimator.model_dir}: the training loss of step {step} is {loss}; "
+                "try a lower --learning_rate in another --model_dir"
+            )
+
+
+class Evaluate(Hook):
+    """Scores the test split every so many steps and at the last one.
+
+    Each evaluation is printed and goes to metrics.jsonl, TensorBoard and predictions.npz.
+    """
+
+    def __init__(self, test_input: EvalInput, every: int, last_step: int) -> None:
+        self.latest: dict[str, Any] = {}
+        self._input = test_input
+        self._every = every
+        self._last_step = last_step
+        self._rate = _Rate()
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        if step % self._every and step != self._last_step:
+            return
+        metrics, logits = estimator.evaluate(self._input)
+        self.latest = {
+            "step": step,
+            "train_loss": estimator.take_train_loss(),
+            "test_loss": metrics.pop("loss"),
+            "learning_rate": float(done.learning_rate),
+            "images_per_second": round(self._rate.read(estimator), 1),
+            "best": estimator.update_best(metrics[estimator.headline]),
+            **metrics,
+        }
+        run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
+        run_files.append_metrics(estimator.model_dir, self.latest)
+        summaries.write_evaluation(estimator.summary_writer, self.latest)
+        line = self.latest
+        tqdm.write(
+            f"step {step:>6,}  train loss {line['train_loss']:.4f}  "
+            f"test loss {line['test_loss']:.4f}  "
+            f"{estimator.headline} {line[estimator.headline]:.4f}  "
+            f"{line['images_per_second']:.0f} images/s",
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
+
+    def end(self, estimator: "Estimator") -> None:
+        if not self.latest:  # all steps were made by an earlier process
+            metrics, _ = estimator.evaluate(self._input)
+            best = estimator.update_best(metrics[estimator.headline])
+            test_loss = metrics.pop("loss")
+            self.latest = {
+                "step": estimator.step, "test_loss": test_loss, "best": best, **metrics
+            }  # fmt: skip
+
+
+class Checkpoints(Hook):
+    """Saves every so many steps and at the end. Belongs last, so that it knows what the others did."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._saved_step = 0
+
+    def begin(self, estimator: "Estimator") -> None:
+        self._saved_step = estimator.step
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        if step % self._every == 0:
+            self._save(estimator, step)
+
+    def end(self, estimator: "Estimator") -> None:
+        if estimator.step != self._saved_step:
+            self._save(estimator, estimator.step)
+
+    def _save(self, estimator: "Estimator", step: int) -> None:
+        estimator.save()
+        self._saved_step = step
+
+
+class Progress(Hook):
+    """A bar with loss, images a second and the time left; quiet where stderr is no terminal."""
+
+    def __init__(self, last_step: int) -> None:
+        self._last_step = last_step
+
+    def begin(self, estimator: "Estimator") -> None:
+        step = estimator.step
+        at = f"resuming at step {step:,}" if step else "starting"
+        print(f"{estimator.model_dir}: {at}, {self._last_step:,} steps in all", flush=True)
+        self._bar = tqdm(desc="training", initial=step, total=self._last_step, unit=" steps", disable=None)
+        self._rate = _Rate()
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        self._bar.update()
+        if not self._bar.disable and step % 10 == 0:
+            rate = self._rate.read(estimator)
+            self._bar.set_postfix_str(f"loss {float(done.loss):.4f}, {rate:.0f} images/s", False)
+
+    def end(self, estimator: "Estimator") -> None:
+        self._bar.close()
+
+
+class Summaries(Hook):
+    """TensorBoard's training scalars every so many steps, images less often, the settings once."""
+
+    def __init__(self, every: int, images_every: int) -> None:
+        self._every = every
+        self._images_every = images_every
+        self._rate = _Rate()
+
+    def begin(self, estimator: "Estimator") -> None:
+        config = run_files.read_config(estimator.model_dir)
+        summaries.write_config(estimator.summary_writer, config, estimator.step)
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        writer = estimator.summary_writer
+        if step % self._every == 0:
+            rate = self._rate.read(estimator)
+            summaries.write_training(writer, step, done.loss, done.learning_rate, rate)
+        if step % self._images_every == 0 or step == 1:
+            summaries.write_images(writer, step, done.images)
+
+    def end(self, estimator: "Estimator") -> None:
+        estimator.summary_writer.flush()
+
+
+class Snapshots(Hook):
+    """Keeps a layer's kernel at chosen steps, as snapshots/<layer>_<step>.npy.
+
+    A checkpoint holds everything, so only the last two are kept; these are small enough to keep all.
+    """
+
+    def __init__(self, layer: str, steps: Collection[int]) -> None:
+        self._layer = layer
+        self._steps = frozenset(steps)
+
+    def begin(self, estimator: "Estimator") -> None:
+        if estimator.step == 0:
+            self._save(estimator, 0)
+
+    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        self._save(estimator, step)
+
+    def _save(self, estimator: "Estimator", step: int) -> None:
+        if step in self._steps:
+            folder = estimator.model_dir / "snapshots"
+            folder.mkdir(exist_ok=True)
+            kernel = estimator.model.get_layer(self._layer).kernel
+            np.save(folder / f"{self._layer}_{step:06}.npy", kernel.numpy())

@@ -1,0 +1,149 @@
+"""The model directory is the run: its settings, its metrics, its predictions.
+
+config.json        every setting, the data, library versions, the device
+metrics.jsonl      a line per evaluation
+predictions.npz    test scores of the last evaluation
+checkpoint, ckpt-* weights, momentum, step: `common.estimator`
+events.out.*       TensorBoard: `common.summaries`
+snapshots/         conv1 weights at chosen steps: `common.hooks`
+figures/           PNG: `common.figures`
+"""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import device
+from common.cli import RunOptions
+from common.errors import UserError
+from common.files import replacing
+from common.input import Examples
+
+_LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
+
+
+def _describe_split(examples: Examples) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for array in (examples.labels, examples.weights):
+        digest.update(np.ascontiguousarray(array).data)
+    digest.update("\n".join(examples.ids).encode())
+    return {"images": len(examples), "sha256": digest.hexdigest()[:16]}
+
+
+def _settings(config: RunOptions, resumable: bool) -> dict[str, Any]:
+    """Those that may change when a run goes on, or those that define it."""
+    chosen = [f for f in dataclasses.fields(config) if f.metadata["resumable"] is resumable]
+    # Through JSON, so that a tuple compares equal to the list that the file holds. Folders are left
+    # out: they say where a run is, not what it is, and data may be moved.
+    values = {f.name: getattr(config, f.name) for f in chosen if not f.name.endswith("_dir")}
+    return json.loads(json.dumps(values))
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = sorted(before.keys() | now.keys())
+    changed = [name for name in names if before.get(name) != now.get(name)]
+    return [f"{name} {before.get(name)} became {now.get(name)}" for name in changed]
+
+
+def open_run(
+    config: RunOptions, script: str, data: str, splits: Mapping[str, Examples], precision: str
+) -> Path:
+    """Makes the model directory and its config.json, or checks that it holds this very run.
+
+    Args:
+        config: the script's settings.
+        script: the script's `__file__`; names the default folder.
+        data: the data set's name; so does this.
+        splits: what is trained and tested on, by name.
+        precision: "float32" or "bfloat16", as resolved on this machine.
+
+    Returns:
+        `config.model_dir`, or runs/<script>-<data>-seed<seed>.
+
+    Raises:
+        UserError: the folder can't be written, or holds a run with other settings or data.
+    """
+    default = Path("runs") / f"{Path(script).stem}-{data}-seed{config.seed}"
+    model_dir = config.model_dir or default
+    path = model_dir / "config.json"
+    run = {
+        "settings": _settings(config, resumable=False),
+        "data": {"name": data} | {name: _describe_split(split) for name, split in splits.items()},
+        "resumable_settings": _settings(config, resumable=True),
+        "environment": {
+            "precision": precision,
+            "device": device.describe(),
+            "python": platform.python_version(),
+            "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        },
+    }
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+            changed = _differences(before["settings"], run["settings"])
+            changed += _differences(before["data"], run["data"])
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(f"{path}: can't be read; give another --model_dir") from error
+        if changed:
+            raise UserError(f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir")
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write((json.dumps(run, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
+    return model_dir
+
+
+def read_config(model_dir: Path) -> dict[str, Any]:
+    """config.json of a run: "settings", "data", "resumable_settings", "environment"."""
+    return json.loads((model_dir / "config.json").read_text())
+
+
+def append_metrics(model_dir: Path, line: Mapping[str, Any]) -> None:
+    """Adds an evaluation to metrics.jsonl; `line` has a "step"."""
+    with open(model_dir / "metrics.jsonl", "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(model_dir: Path) -> list[dict[str, Any]]:
+    """Evaluations of a run, the earliest first; a last line that was cut short is left out."""
+    path = model_dir / "metrics.jsonl"
+    if not path.exists():
+        return []
+    evaluations = []
+    for line in path.read_text().splitlines():
+        try:
+            evaluations.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return evaluations
+
+
+def rewind_metrics(model_dir: Path, step: int) -> None:
+    """Drops evaluations after `step`, which a run that resumes there will make again."""
+    evaluations = read_metrics(model_dir)
+    kept = [json.dumps(line) + "\n" for line in evaluations if line["step"] <= step]
+    if evaluations or (model_dir / "metrics.jsonl").exists():
+        with replacing(model_dir / "metrics.jsonl") as file:
+            file.write("".join(kept).encode())
+
+
+def write_predictions(model_dir: Path, logits: np.ndarray, examples: Examples, step: int) -> None:
+    """predictions.npz: logits, labels and weights (N, classes), ids (N,), step ()."""
+    with replacing(model_dir / "predictions.npz") as file:
+        np.savez(
+            file,
+            logits=logits,
+            labels=examples.labels,
+            weights=examples.weights,
+            ids=np.array(examples.ids),
+            step=step,
+        )

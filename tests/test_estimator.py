@@ -1,0 +1,117 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import average_precision_score
+
+from common.errors import UserError
+from common.model_dir import read_metrics
+from tests import tiny_run
+
+ROOT = Path(__file__).parent.parent
+
+
+def child(*arguments: object) -> int:
+    command = [sys.executable, "-m", "tests.tiny_run", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True).returncode
+
+
+def checkpoint_arrays(model_dir: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(model_dir))
+    names = [n for n in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def without_times(lines: list[dict]) -> list[dict]:
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    ours, theirs = checkpoint_arrays(one), checkpoint_arrays(other)
+    ours.pop("save_counter/.ATTRIBUTES/VARIABLE_VALUE")
+    theirs.pop("save_counter/.ATTRIBUTES/VARIABLE_VALUE")
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+    assert without_times(read_metrics(one)) == without_times(read_metrics(other))
+
+
+def test_a_run_killed_twice_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path):
+    """64 steps of batch 10 over 37 images, with augmentation and dropout, in child processes."""
+    assert child(tmp_path / "whole", 64) == 0
+    assert child(tmp_path / "killed", 64, 17) == -signal.SIGKILL
+    assert child(tmp_path / "killed", 64, 48) == -signal.SIGKILL
+    assert child(tmp_path / "killed", 64) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    assert [line["step"] for line in read_metrics(tmp_path / "killed")] == [*range(5, 65, 5), 64]
+
+
+def test_checkpoint_holds_weights_momentum_step_dropout_seed_and_best(tmp_path):
+    best = tiny_run.run(tmp_path, 10)["best"]
+    stored = checkpoint_arrays(tmp_path)
+    arrays = {name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): stored[name] for name in stored}
+    assert arrays["weights/conv1/kernel"].shape == (5, 5, 3, 8)
+    assert arrays["weights/fc8/bias"].shape == (3,)
+    assert np.abs(arrays["optimizer/conv1_kernel_momentum"]).max() > 0
+    assert arrays["optimizer/iteration"] == 10
+    assert arrays["seeds/0"].tolist() == [3, 10]  # Keras counts the draws of each Dropout
+    assert arrays["best"] == np.float32(best)
+
+
+def test_training_goes_on_where_the_steps_ended(tmp_path):
+    tiny_run.run(tmp_path / "once", 20)
+    tiny_run.run(tmp_path / "twice", 10)
+    tiny_run.run(tmp_path / "twice", 20)
+    assert_same_run(tmp_path / "once", tmp_path / "twice")
+
+
+def test_a_finished_run_is_evaluated_and_left_as_it_is(tmp_path):
+    before = tiny_run.run(tmp_path, 10)
+    files = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.suffix in (".jsonl", ".index")}
+    again = tiny_run.run(tmp_path, 10)
+    assert {k: before[k] for k in again} == again
+    assert {p: p.read_bytes() for p in files} == files
+
+
+def test_the_seed_decides_the_numbers(tmp_path):
+    same = [tiny_run.run(tmp_path / name, 5) for name in ("a", "b")]
+    other = tiny_run.run(tmp_path / "c", 5, seed=1)
+    assert same[0]["train_loss"] == same[1]["train_loss"] != other["train_loss"]
+
+
+def test_evaluate_scores_the_whole_split_at_once(tmp_path):
+    """Loss and AP are those of all 23 images, not means over batches of 8."""
+    made, _ = tiny_run.estimator(tmp_path)
+    test = tiny_run.examples(23, 2)
+    metrics, logits = made.evaluate(tiny_run.test_input())
+    crops = test.images[:, 2:18, 2:18]
+    np.testing.assert_allclose(logits, made.model(crops, training=False), rtol=1e-4, atol=1e-5)
+    z, y, w = (array.astype(np.float64) for array in (logits, test.labels, test.weights))
+    cross_entropy = np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - z * y
+    assert metrics["loss"] == pytest.approx((w * cross_entropy).sum() / (w != 0).sum(), rel=1e-5)
+    for column, name in enumerate(tiny_run.CLASSES):
+        rows = w[:, column] > 0
+        expected = average_precision_score(y[rows, column], z[rows, column])
+        assert metrics["AP"][name] == pytest.approx(expected)
+
+
+def test_training_learns(tmp_path):
+    lines = [tiny_run.run(tmp_path, steps) for steps in (5, 60)]
+    assert lines[1]["train_loss"] < 0.5 * lines[0]["train_loss"]
+    assert lines[1]["mAP"] > 0.9 > lines[1]["mAP_guessing"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    tiny_run.run(tmp_path, 10)
+    before = checkpoint_arrays(tmp_path)
+    made, config = tiny_run.estimator(tmp_path, learning_rate=1e20)
+    from common.hooks import StopAtNaN
+
+    with pytest.raises(UserError, match=r"loss of step 1\d is (nan|inf)"):
+        made.train(tiny_run.train_input(config), 30, [StopAtNaN()])
+    after = checkpoint_arrays(tmp_path)
+    assert all(np.array_equal(before[name], after[name]) for name in before)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import figures, model_dir
+from tests import tiny_run
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    tiny_run.run(folder, 10)
+    return figures.write_multilabel_figures(folder, "a small network")
+
+
+def test_figures_are_written_into_the_model_directory(written):
+    assert [path.name for path in written] == ["loss.png", "mAP.png", "ap_per_class.png"]
+    for path in written:
+        with Image.open(path) as image:
+            assert image.width > 600 and image.height > 400
+            assert np.asarray(image.convert("L")).std() > 10  # something is drawn
+
+
+def line(step: int, train_loss: float, test_loss: float) -> dict:
+    return {"step": step, "train_loss": train_loss, "test_loss": test_loss}
+
+
+def test_loss_curves_show_every_evaluation(tmp_path, monkeypatch):
+    """What is drawn, read back from the figure: both curves, their labels and the axes' units."""
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    figures.loss_curves([line(10, 0.5, 0.4), line(20, 0.3, 0.35)], "CaffeNet, x", tmp_path / "loss.png")
+    (axes,) = drawn[0].axes
+    train, test = axes.lines
+    assert train.get_xydata().tolist() == [[10, 0.5], [20, 0.3]]
+    assert test.get_xydata().tolist() == [[10, 0.4], [20, 0.35]]
+    assert axes.get_xlabel() == "iteration" and "nats" in axes.get_ylabel()
+    assert "CaffeNet, x" in axes.get_title()
+    assert len(axes.get_legend().get_texts()) == 2
+
+
+def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    metrics = {
+        "AP": {"cat": 0.4, "dog": 0.6, "cow": 0.1}, "AP_guessing": {"cat": 0.1, "dog": 0.1, "cow": 0.1},
+        "mAP": 1.1 / 3,
+    }  # fmt: skip
+    figures.ap_per_class(metrics, "x", tmp_path / "ap.png")
+    (axes,) = drawn[0].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cow", "cat", "dog"]
+    assert [bar.get_width() for bar in axes.patches] == [0.1, 0.4, 0.6]
+
+
+def test_titles_say_which_data(written):
+    config = model_dir.read_config(written[0].parent.parent)
+    assert figures.describe_data(config) == "noise (37 train / 23 test images)"

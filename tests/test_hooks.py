@@ -1,0 +1,111 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
+
+from common import hooks, model_dir
+from tests import tiny_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    tiny_run.run(folder, 40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def events(run):
+    accumulator = EventAccumulator(str(run), size_guidance={TENSORS: 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def scalars(events: EventAccumulator, tag: str) -> dict[int, float]:
+    return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
+
+
+def test_tensorboard_has_the_training_scalars_at_their_steps(events):
+    assert list(scalars(events, "train/loss")) == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert scalars(events, "train/images_per_second").keys() == scalars(events, "train/loss").keys()
+
+
+def test_tensorboard_has_the_learning_rate_that_the_step_used(events):
+    """The stairs are 20 updates long: the 20th still uses the first rate, the 21st the second."""
+    rates = scalars(events, "train/learning_rate")
+    assert rates[20] == pytest.approx(0.01) and rates[25] == pytest.approx(0.005)
+
+
+def test_tensorboard_has_the_evaluations_of_metrics_jsonl(run, events):
+    for line in model_dir.read_metrics(run):
+        assert scalars(events, "test/loss")[line["step"]] == pytest.approx(line["test_loss"])
+        assert scalars(events, "test/mAP")[line["step"]] == pytest.approx(line["mAP"])
+        for name in tiny_run.CLASSES:
+            assert scalars(events, f"test/AP/{name}")[line["step"]] == pytest.approx(line["AP"][name])
+
+
+def test_tensorboard_images_are_the_batch_as_the_network_sees_it(events):
+    """Decoded, they equal the augmented images that the input gives for that step."""
+    shown = {e.step: e.tensor_proto.string_val for e in events.Tensors("train/images")}
+    assert list(shown) == [1, 20, 40]
+    images, _, _ = next(iter(tiny_run.train_input(tiny_run.Config()).from_step(19)))
+    width, height, *pngs = shown[20]
+    assert (width, height, len(pngs)) == (b"16", b"16", 10)
+    for png, image in zip(pngs, images, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), image)
+
+
+def test_tensorboard_has_the_settings(events):
+    text = events.Tensors("config")[0].tensor_proto.string_val[0].decode()
+    assert "| settings / batch_size | 10 |" in text and "libraries" in text
+
+
+def test_train_loss_is_the_mean_since_the_evaluation_before(tmp_path):
+    losses = []
+
+    class Record(hooks.Hook):
+        def after_step(self, estimator, step, done):
+            losses.append(float(done.loss))
+
+    made, config = tiny_run.estimator(tmp_path)
+    made.train_and_evaluate(tiny_run.train_input(config), tiny_run.test_input(), 12, 5, [Record()])
+    lines = model_dir.read_metrics(tmp_path)
+    assert [line["step"] for line in lines] == [5, 10, 12]
+    expected = [np.mean(losses[:5]), np.mean(losses[5:10]), np.mean(losses[10:])]
+    np.testing.assert_allclose([line["train_loss"] for line in lines], expected, rtol=1e-5)
+
+
+def test_best_is_the_highest_headline_metric_so_far(run):
+    lines = model_dir.read_metrics(run)
+    highest = np.maximum.accumulate([line["mAP"] for line in lines])
+    np.testing.assert_allclose([line["best"] for line in lines], highest, rtol=1e-6)
+
+
+def test_snapshots_hold_the_kernel_at_the_chosen_steps(run):
+    initial, later = (np.load(run / "snapshots" / f"conv1_{step:06}.npy") for step in (0, 7))
+    assert sorted(p.name for p in (run / "snapshots").iterdir()) == ["conv1_000000.npy", "conv1_000007.npy"]
+    np.testing.assert_array_equal(initial, tiny_run.network().get_layer("conv1").kernel)
+    assert initial.shape == later.shape == (5, 5, 3, 8)
+    assert not np.array_equal(initial, later)
+
+
+def test_two_checkpoints_are_kept(run):
+    assert sorted(p.name for p in run.glob("ckpt-*.index")) == ["ckpt-30.index", "ckpt-40.index"]
+
+
+def test_predictions_are_those_of_the_last_evaluation(run):
+    made, _ = tiny_run.estimator(run)
+    with np.load(run / "predictions.npz") as stored:
+        assert stored["step"] == 40
+        np.testing.assert_array_equal(stored["logits"], made.predict(tiny_run.test_input()))
+
+
+def test_an_evaluation_is_one_printed_line_and_no_bar_without_a_terminal(tmp_path, capfd):
+    tiny_run.run(tmp_path, 5)
+    out, err = capfd.readouterr()
+    assert "starting, 5 steps in all" in out
+    assert out.splitlines()[-1].startswith("step      5  train loss")
+    assert "training:" not in err

@@ -1,0 +1,104 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from common import model_dir
+from common.cli import RunOptions, option
+from common.errors import UserError
+from common.input import Examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(RunOptions):
+    steps: int = option(100, "iterations", resumable=True)
+    learning_rate: float = option(0.001, "of SGD")
+    stages: tuple[int, ...] = option((1, 2), "a tuple")
+
+
+def split(labels: float = 1.0, count: int = 3) -> Examples:
+    array = np.full((count, 2), labels, np.float32)
+    return Examples(np.zeros((count, 4, 4, 3), np.uint8), array, array, [str(i) for i in range(count)])
+
+
+def open_run(path, **settings):
+    config = Config(model_dir=path, **settings)
+    return model_dir.open_run(config, "02_pascal_alexnet.py", "sample", {"test": split()}, "float32")
+
+
+def test_config_holds_settings_data_versions_and_device(tmp_path):
+    config = model_dir.read_config(open_run(tmp_path / "a" / "run", learning_rate=0.5))
+    assert config["settings"] == {
+        "seed": 0, "precision": "auto", "skip_bad_images": False, "learning_rate": 0.5, "stages": [1, 2],
+    }  # fmt: skip
+    assert config["resumable_settings"]["steps"] == 100
+    assert config["data"]["name"] == "sample" and config["data"]["test"]["images"] == 3
+    assert config["environment"]["precision"] == "float32"
+    assert config["environment"]["libraries"].keys() >= {"tensorflow", "keras", "numpy"}
+    assert config["environment"]["device"]
+
+
+def test_default_folder_names_script_data_and_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(open_run(None, seed=7)) == "runs/02_pascal_alexnet-sample-seed7"
+
+
+def test_more_steps_and_moved_folders_are_the_same_run(tmp_path):
+    open_run(tmp_path)
+    open_run(tmp_path, steps=200, data_dir="elsewhere", cache_dir=tmp_path / "other")
+    assert model_dir.read_config(tmp_path)["resumable_settings"]["steps"] == 200
+
+
+@pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"seed": 1}, {"stages": (1,)}])
+def test_other_settings_are_another_run(tmp_path, changed):
+    open_run(tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(UserError) as refused:
+        open_run(tmp_path, **changed)
+    assert next(iter(changed)) in str(refused.value) and "--model_dir" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize("other", [split(labels=0.0), split(count=4)])
+def test_other_data_is_another_run(tmp_path, other):
+    open_run(tmp_path)
+    with pytest.raises(UserError, match="holds another run: test"):
+        model_dir.open_run(Config(model_dir=tmp_path), "x.py", "sample", {"test": other}, "float32")
+
+
+def test_a_damaged_config_and_an_unwritable_folder_are_one_line(tmp_path):
+    (tmp_path / "config.json").write_text('{"settings": ')
+    with pytest.raises(UserError, match=r"config\.json: can't be read"):
+        open_run(tmp_path)
+    with pytest.raises(UserError, match="can't be written"):
+        open_run(tmp_path / "config.json" / "below")
+
+
+def test_metrics_are_appended_and_rewound(tmp_path):
+    assert model_dir.read_metrics(tmp_path) == []
+    for step in (5, 10, 15):
+        model_dir.append_metrics(tmp_path, {"step": step, "mAP": step / 100})
+    model_dir.rewind_metrics(tmp_path, 10)
+    assert model_dir.read_metrics(tmp_path) == [{"step": 5, "mAP": 0.05}, {"step": 10, "mAP": 0.1}]
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
+    model_dir.append_metrics(tmp_path, {"step": 5})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 10, "mA')
+    model_dir.rewind_metrics(tmp_path, 10)
+    model_dir.append_metrics(tmp_path, {"step": 15})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [5, 15]
+
+
+def test_predictions_hold_what_average_precision_needs(tmp_path):
+    logits = np.arange(6, dtype=np.float32).reshape(3, 2)
+    model_dir.write_predictions(tmp_path, logits, split(), step=40)
+    with np.load(tmp_path / "predictions.npz") as stored:
+        np.testing.assert_array_equal(stored["logits"], logits)
+        assert stored["labels"].shape == stored["weights"].shape == (3, 2)
+        assert stored["ids"].tolist() == ["0", "1", "2"] and stored["step"] == 40
+    assert [p.name for p in tmp_path.iterdir()] == ["predictions.npz"]
