@@ -1,0 +1,91 @@
+"""Task 2: CaffeNet on PASCAL VOC 2007 from scratch, with the handout's solver and augmentation.
+
+python 02_pascal_alexnet.py --data_dir $DATA_DIR
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from common import cli
+from common.cli import option
+
+
+@dataclass(frozen=True)
+class Config(cli.RunOptions):
+    """Every hyper-parameter of the task; Q2.1 to Q2.3 are the handout's questions."""
+
+    steps: int = option(40_000, "iterations (Q2.2: at least 40K)", minimum=1, resumable=True)
+    eval_every: int = option(1_000, "iterations between evaluations", minimum=1, resumable=True)
+    batch_size: int = option(10, "images an iteration (Q2.2)", minimum=1)
+    learning_rate: float = option(0.001, "of the first iterations (Q2.2)", minimum=0)
+    decay_steps: int = option(10_000, "iterations from stair to stair (Q2.2)", minimum=1)
+    decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
+    momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
+    init: Literal["gaussian", "xavier", "he"] = option(
+        "gaussian", "initial kernels; gaussian is N(0, 0.01) (Q2.2), biases are 0"
+    )
+    dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
+    image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=227)
+    snapshot_steps: tuple[int, ...] = option(
+        (0, 500, 2_000, 10_000, 40_000), "iterations at which conv1 is kept (Task 5)", minimum=0
+    )
+
+
+CROP_SIZE = 227  # pixels; CaffeNet's input
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Trains and evaluates; returns the final metrics."""
+    config = cli.parse(Config, argv, __doc__)
+
+    # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
+    cli.import_tensorflow()
+    from common import augment, device, evaluation, figures, hooks, losses, networks, optimizers, voc
+    from common.estimator import Estimator
+    from common.input import EvalInput, TrainInput
+    from common.model_dir import open_run
+    from common.voc_layout import CLASSES
+
+    data = voc.locate(config.data_dir, config.cache_dir)
+    load = functools.partial(voc.load_examples, data.location, size=config.image_size)
+    train = load("trainval", cache_dir=config.cache_dir, skip_bad_images=config.skip_bad_images)
+    test = load("test", cache_dir=config.cache_dir)
+    precision = device.set_precision(config.precision)
+    model_dir = open_run(config, __file__, data.name, {"trainval": train, "test": test}, precision)
+    schedule = optimizers.staircase(config.learning_rate, config.decay_steps, config.decay_rate)
+    estimator = Estimator(
+        model=networks.caffenet(len(CLASSES), init=config.init, dropout=config.dropout, seed=config.seed),
+        optimizer=optimizers.MomentumSGD(schedule, config.momentum),
+        loss=losses.sigmoid_cross_entropy,
+        metrics=functools.partial(evaluation.multilabel_metrics, classes=CLASSES),
+        headline="mAP",
+        model_dir=model_dir,
+    )
+    metrics = estimator.train_and_evaluate(
+        TrainInput(
+            train,
+            config.batch_size,
+            config.seed,
+            lambda images, step: augment.random_crop_and_flip(images, CROP_SIZE, config.seed, step),
+        ),
+        EvalInput(test, config.eval_batch_size, lambda images: augment.center_crop(images, CROP_SIZE)),
+        config.steps,
+        config.eval_every,
+        [
+            hooks.StopAtNaN(),
+            hooks.Progress(config.steps),
+            hooks.Summaries(config.summary_every, images_every=1_000),
+            hooks.Snapshots("conv1", config.snapshot_steps),
+            hooks.Checkpoints(config.checkpoint_every),
+        ],
+    )
+    print(evaluation.format_table(metrics))
+    for path in figures.write_multilabel_figures(model_dir, "CaffeNet"):
+        print(path)
+    return metrics
+
+
+if __name__ == "__main__":
+    cli.run(main)

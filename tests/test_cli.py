@@ -1,0 +1,155 @@
+"""The command line: what it takes, what it refuses and how, and the exit codes."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from common import cli
+from common.cli import option
+from common.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Config:
+    count: int = option(3, "items", minimum=1, maximum=10)
+    rate: float = option(0.5, "per second", minimum=0, maximum=1)
+    name: str | None = option(None, "of the thing")
+    folder: Path = option(Path("here"), "of files")
+    fast: bool = option(False, "hurry")
+    kind: Literal["round", "square"] = option("round", "shape")
+    steps: tuple[int, ...] = option((0, 500), "chosen ones", minimum=0)
+    limit: int | None = option(None, "at most", minimum=1)
+
+
+def parse(*argv: str) -> Config:
+    return cli.parse(Config, argv, "What it does.")
+
+
+def test_without_flags_every_field_has_its_default():
+    assert parse() == Config()
+
+
+@pytest.mark.parametrize(
+    ("argv", "field", "value"),
+    [
+        (["--count", "10"], "count", 10),
+        (["--count=1"], "count", 1),
+        (["--rate", "1e-3"], "rate", 0.001),
+        (["--rate", "1"], "rate", 1.0),
+        (["--name", "a b"], "name", "a b"),
+        (["--folder", "x/y"], "folder", Path("x/y")),
+        (["--fast"], "fast", True),
+        (["--fast", "--no-fast"], "fast", False),
+        (["--kind", "square"], "kind", "square"),
+        (["--steps", "1", "20", "300"], "steps", (1, 20, 300)),
+        (["--steps"], "steps", ()),
+        (["--limit", "7"], "limit", 7),
+    ],
+)
+def test_a_flag_gives_a_value_of_the_fields_type(argv, field, value):
+    parsed = getattr(parse(*argv), field)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "flag"),
+    [
+        (["--no_such_flag", "1"], "--no_such_flag"),
+        (["--cou", "3"], "--cou"),
+        (["--count"], "--count"),
+        (["--count", "three"], "--count"),
+        (["--count", "3.5"], "--count"),
+        (["--count", "0"], "--count"),
+        (["--count", "11"], "--count"),
+        (["--count", "-1"], "--count"),
+        (["--count", "1" + "0" * 400], "--count"),
+        (["--rate", "quick"], "--rate"),
+        (["--rate", "1.5"], "--rate"),
+        (["--rate", "-0.1"], "--rate"),
+        (["--rate", "nan"], "--rate"),
+        (["--rate", "inf"], "--rate"),
+        (["--rate=-inf"], "--rate"),
+        (["--kind", "oval"], "--kind"),
+        (["--steps", "1", "x"], "--steps"),
+        (["--steps", "1", "-2"], "--steps"),
+        (["--fast", "yes"], "yes"),
+        (["--limit", "0"], "--limit"),
+    ],
+)
+def test_a_bad_command_line_is_one_line_and_code_2(argv, flag, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(*argv)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n") and err.count("\n") == 1
+    assert flag in err
+
+
+def test_help_shows_description_flags_and_defaults(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse("--help")
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "What it does." in shown
+    assert "--no-fast" in shown and "--steps" in shown
+    assert "(default: 0.5)" in shown and "{round,square}" in shown
+
+
+def test_help_of_a_script_does_not_load_tensorflow_or_numpy():
+    command = [sys.executable, "-X", "importtime", "02_pascal_alexnet.py", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--learning_rate" in done.stdout
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "argparse" in imported
+    assert imported.isdisjoint({"tensorflow", "keras", "numpy", "PIL", "sklearn", "matplotlib"})
+
+
+def test_a_bad_flag_of_a_script_is_one_line_and_code_2():
+    command = [sys.executable, "02_pascal_alexnet.py", "--batch_size", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "02_pascal_alexnet.py" in done.stderr and "--batch_size" in done.stderr
+
+
+def exit_code(main) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(main)
+    return stopped.value.code
+
+
+def test_success_is_code_0(capsys):
+    assert exit_code(lambda: {"mAP": 0.5}) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_user_error_is_one_line_and_code_2(capsys):
+    def main():
+        raise UserError("list.txt:3: is wrong; mend it")
+
+    assert exit_code(main) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.endswith(": list.txt:3: is wrong; mend it\n")
+
+
+def test_ctrl_c_is_code_130_without_traceback(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    assert exit_code(main) == 130
+    out, err = capsys.readouterr()
+    assert out == "" and err.strip().endswith("interrupted") and "Traceback" not in err
+
+
+def test_a_programming_error_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda: 1 / 0)
