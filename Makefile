@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO_DIR := runs/demo
+# The handout's solver needs tens of thousands of iterations; this one gets there on drawings in 600.
+DEMO := --model_dir runs/demo --steps 600 --eval_every 100 --batch_size 16 \
+	--init xavier --learning_rate 0.005 --dropout 0.2 --summary_every 10
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint tensorboard clean
@@ -11,8 +13,8 @@ DEMO_DIR := runs/demo
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, about 5 minutes
-	$(BIN)/python 02_pascal_alexnet.py --model_dir $(DEMO_DIR)
+demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, about 6 minutes with set-up
+	DATA_DIR= $(BIN)/python 02_pascal_alexnet.py $(DEMO)
 
 test: lint  ## lint, then the tests
 	$(BIN)/python -m pytest

@@ -179,6 +179,7 @@ def run(main: Callable[[], Any]) -> NoReturn:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"\n{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        name = Path(sys.argv[0]).name
+        print(f"\n{name}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

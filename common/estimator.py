@@ -146,16 +146,19 @@ class Estimator:
         """Logits of every example, in order: float32 (N, classes)."""
         return np.concatenate([self._forward(images).numpy() for images in input.batches()])
 
-    def evaluate(self, input: EvalInput) -> tuple[dict[str, Any], np.ndarray]:
-        """Scores a split.
+    def score(self, input: EvalInput, logits: np.ndarray) -> dict[str, Any]:
+        """What `predict` gave for a split, against its labels.
 
         Returns:
-            The loss over the whole split under "loss", then the metrics; and the logits (N, classes).
+            The loss over the whole split under "loss", then the metrics.
         """
-        logits = self.predict(input)
         labels, weights = input.examples.labels, input.examples.weights
         loss = float(self._loss(tf.constant(labels), tf.constant(logits), tf.constant(weights)))
-        return {"loss": loss, **self._metrics(labels, logits, weights)}, logits
+        return {"loss": loss, **self._metrics(labels, logits, weights)}
+
+    def evaluate(self, input: EvalInput) -> dict[str, Any]:
+        """Predicts and scores a split; returns what `score` does."""
+        return self.score(input, self.predict(input))
 
     def take_train_loss(self) -> float:
         """The mean training loss since this was last asked for, in this process or an earlier one."""

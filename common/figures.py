@@ -70,9 +70,10 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
     axes = figure.add_subplot()
     names = sorted(metrics["AP"], key=metrics["AP"].get)
     values = [metrics["AP"][name] for name in names]
-    bars = axes.barh(names, values, label="AP")
-    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    axes.barh(names, values, label="AP")
     guessing = [metrics["AP_guessing"][name] for name in names]
+    for name, value, guess in zip(names, values, guessing, strict=True):
+        axes.text(max(value, guess) + 0.012, name, f"{value:.2f}", va="center", fontsize=8)
     axes.plot(guessing, names, "|", color="black", markersize=11, label="guessing")
     axes.axvline(metrics["mAP"], color="gray", linestyle="--", label=f"mAP, {metrics['mAP']:.3f}")
     axes.set(title=f"Test AP per class: {title}", xlabel="average precision", xlim=(0, 1))
@@ -106,5 +107,5 @@ def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
         map_curves(evaluations, title, folder / "mAP.png"),
-        ap_per_class(last, f"{title}, iteration {last['step']:,}", folder / "ap_per_class.png"),
+        ap_per_class(last, f"{title}\niteration {last['step']:,}", folder / "ap_per_class.png"),
     ]

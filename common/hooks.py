@@ -86,7 +86,8 @@ class Evaluate(Hook):
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
         if step % self._every and step != self._last_step:
             return
-        metrics, logits = estimator.evaluate(self._input)
+        logits = estimator.predict(self._input)
+        metrics = estimator.score(self._input, logits)
         self.latest = {
             "step": step,
             "train_loss": estimator.take_train_loss(),
@@ -111,12 +112,13 @@ class Evaluate(Hook):
 
     def end(self, estimator: "Estimator") -> None:
         if not self.latest:  # all steps were made by an earlier process
-            metrics, _ = estimator.evaluate(self._input)
-            best = estimator.update_best(metrics[estimator.headline])
-            test_loss = metrics.pop("loss")
+            metrics = estimator.evaluate(self._input)
             self.latest = {
-                "step": estimator.step, "test_loss": test_loss, "best": best, **metrics
-            }  # fmt: skip
+                "step": estimator.step,
+                "test_loss": metrics.pop("loss"),
+                "best": estimator.update_best(metrics[estimator.headline]),
+                **metrics,
+            }
 
 
 class Checkpoints(Hook):
@@ -150,8 +152,11 @@ class Progress(Hook):
 
     def begin(self, estimator: "Estimator") -> None:
         step = estimator.step
-        at = f"resuming at step {step:,}" if step else "starting"
-        print(f"{estimator.model_dir}: {at}, {self._last_step:,} steps in all", flush=True)
+        done = f"{step:,} of {self._last_step:,} steps are made"
+        what = "evaluating" if step >= self._last_step else "going on" if step else "starting"
+        machine = run_files.read_config(estimator.model_dir)["environment"]
+        where = f"{machine['precision']} on {machine['device']}"
+        print(f"{estimator.model_dir}: {done}, {what}, {where}", flush=True)
         self._bar = tqdm(desc="training", initial=step, total=self._last_step, unit=" steps", disable=None)
         self._rate = _Rate()
 

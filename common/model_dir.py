@@ -46,6 +46,13 @@ def _settings(config: RunOptions, resumable: bool) -> dict[str, Any]:
     return json.loads(json.dumps(values))
 
 
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    """{"test": {"images": 3}} as {"test images": 3}."""
+    splits = {name: value for name, value in data.items() if isinstance(value, dict)}
+    flat = {name: value for name, value in data.items() if name not in splits}
+    return flat | {f"{name} {k}": v for name, split in splits.items() for k, v in split.items()}
+
+
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     names = sorted(before.keys() | now.keys())
     changed = [name for name in names if before.get(name) != now.get(name)]
@@ -88,7 +95,7 @@ def open_run(
         try:
             before = json.loads(path.read_text())
             changed = _differences(before["settings"], run["settings"])
-            changed += _differences(before["data"], run["data"])
+            changed += _differences(_flat(before["data"]), _flat(run["data"]))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise UserError(f"{path}: can't be read; give another --model_dir") from error
         if changed:

@@ -87,7 +87,7 @@ def test_evaluate_scores_the_whole_split_at_once(tmp_path):
     """Loss and AP are those of all 23 images, not means over batches of 8."""
     made, _ = tiny_run.estimator(tmp_path)
     test = tiny_run.examples(23, 2)
-    metrics, logits = made.evaluate(tiny_run.test_input())
+    metrics, logits = made.evaluate(tiny_run.test_input()), made.predict(tiny_run.test_input())
     crops = test.images[:, 2:18, 2:18]
     np.testing.assert_allclose(logits, made.model(crops, training=False), rtol=1e-4, atol=1e-5)
     z, y, w = (array.astype(np.float64) for array in (logits, test.labels, test.weights))

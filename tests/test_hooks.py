@@ -106,6 +106,6 @@ def test_predictions_are_those_of_the_last_evaluation(run):
 def test_an_evaluation_is_one_printed_line_and_no_bar_without_a_terminal(tmp_path, capfd):
     tiny_run.run(tmp_path, 5)
     out, err = capfd.readouterr()
-    assert "starting, 5 steps in all" in out
+    assert "0 of 5 steps are made, starting" in out
     assert out.splitlines()[-1].startswith("step      5  train loss")
     assert "training:" not in err

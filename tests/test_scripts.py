@@ -60,7 +60,7 @@ def test_alexnet_trains_evaluates_and_writes_the_run(voc, tmp_path, capsys):
     assert "guessing" in printed and str(tmp_path / "run" / "figures" / "mAP.png") in printed
 
     again = script.main([*arguments, "--steps", "4", "--summary_every", "1"])
-    assert "resuming at step 3" in capsys.readouterr().out
+    assert "3 of 4 steps are made, going on" in capsys.readouterr().out
     assert again["step"] == 4
 
 
