@@ -48,12 +48,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from common.model_dir import open_run
     from common.voc_layout import CLASSES
 
-    data = voc.locate(config.data_dir, config.cache_dir)
-    load = functools.partial(voc.load_examples, data.location, size=config.image_size)
-    train = load("trainval", cache_dir=config.cache_dir, skip_bad_images=config.skip_bad_images)
-    test = load("test", cache_dir=config.cache_dir)
+    data = voc.load_data(config, config.image_size)
     precision = device.set_precision(config.precision)
-    model_dir = open_run(config, __file__, data.name, {"trainval": train, "test": test}, precision)
+    model_dir = open_run(config, __file__, data, precision)
     schedule = optimizers.staircase(config.learning_rate, config.decay_steps, config.decay_rate)
     estimator = Estimator(
         model=networks.caffenet(len(CLASSES), init=config.init, dropout=config.dropout, seed=config.seed),
@@ -63,23 +60,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         headline="mAP",
         model_dir=model_dir,
     )
+
+    def augmentation(images, step):
+        return augment.random_crop_and_flip(images, CROP_SIZE, config.seed, step)
+
     metrics = estimator.train_and_evaluate(
-        TrainInput(
-            train,
-            config.batch_size,
-            config.seed,
-            lambda images, step: augment.random_crop_and_flip(images, CROP_SIZE, config.seed, step),
-        ),
-        EvalInput(test, config.eval_batch_size, lambda images: augment.center_crop(images, CROP_SIZE)),
+        TrainInput(data.train, config.batch_size, config.seed, augmentation),
+        EvalInput(data.test, config.eval_batch_size, lambda images: augment.center_crop(images, CROP_SIZE)),
         config.steps,
         config.eval_every,
-        [
-            hooks.StopAtNaN(),
-            hooks.Progress(config.steps),
-            hooks.Summaries(config.summary_every, images_every=1_000),
-            hooks.Snapshots("conv1", config.snapshot_steps),
-            hooks.Checkpoints(config.checkpoint_every),
-        ],
+        hooks.standard(config, config.steps, hooks.Snapshots("conv1", config.snapshot_steps)),
     )
     print(evaluation.format_table(metrics))
     for path in figures.write_multilabel_figures(model_dir, "CaffeNet"):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from common import model_dir as run_files
 from common import summaries
+from common.cli import RunOptions
 from common.errors import UserError
 from common.input import EvalInput
 
@@ -217,3 +218,16 @@ class Snapshots(Hook):
             folder.mkdir(exist_ok=True)
             kernel = estimator.model.get_layer(self._layer).kernel
             np.save(folder / f"{self._layer}_{step:06}.npy", kernel.numpy())
+
+
+def standard(options: RunOptions, steps: int, *more: Hook) -> list[Hook]:
+    """The hooks of every training script.
+
+    Args:
+        options: how often to write what.
+        steps: of the whole run.
+        more: the script's own; they come before the checkpoint of the same step, which is then known
+            to include what they did.
+    """
+    summaries_hook = Summaries(options.summary_every, options.images_every)
+    return [StopAtNaN(), Progress(steps), summaries_hook, *more, Checkpoints(options.checkpoint_every)]

@@ -18,12 +18,14 @@ class Examples:
     """A split in memory, or memory-mapped.
 
     Attributes:
+        split: its name, for example "trainval".
         images: (N, H, W, C) uint8, or what the network takes.
         labels: (N, ...), what the loss takes.
         weights: float32, of the shape the loss takes; entries of weight 0 are ignored.
         ids: N names of the images.
     """
 
+    split: str
     images: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
@@ -31,6 +33,15 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run is trained and tested on; `name` is what figures and run folders call it."""
+
+    name: str
+    train: Examples
+    test: Examples
 
 
 class TrainInput:

@@ -24,7 +24,7 @@ from common import device
 from common.cli import RunOptions
 from common.errors import UserError
 from common.files import replacing
-from common.input import Examples
+from common.input import Data, Examples
 
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
 
@@ -59,16 +59,13 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     return [f"{name} {before.get(name)} became {now.get(name)}" for name in changed]
 
 
-def open_run(
-    config: RunOptions, script: str, data: str, splits: Mapping[str, Examples], precision: str
-) -> Path:
+def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Path:
     """Makes the model directory and its config.json, or checks that it holds this very run.
 
     Args:
         config: the script's settings.
         script: the script's `__file__`; names the default folder.
-        data: the data set's name; so does this.
-        splits: what is trained and tested on, by name.
+        data: what is trained and tested on; its name does so too.
         precision: "float32" or "bfloat16", as resolved on this machine.
 
     Returns:
@@ -77,12 +74,12 @@ def open_run(
     Raises:
         UserError: the folder can't be written, or holds a run with other settings or data.
     """
-    default = Path("runs") / f"{Path(script).stem}-{data}-seed{config.seed}"
+    default = Path("runs") / f"{Path(script).stem}-{data.name}-seed{config.seed}"
     model_dir = config.model_dir or default
     path = model_dir / "config.json"
     run = {
         "settings": _settings(config, resumable=False),
-        "data": {"name": data} | {name: _describe_split(split) for name, split in splits.items()},
+        "data": {"name": data.name} | {x.split: _describe_split(x) for x in (data.train, data.test)},
         "resumable_settings": _settings(config, resumable=True),
         "environment": {
             "precision": precision,

@@ -3,35 +3,22 @@
 import itertools
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from common import sample, voc_tfds
+from common.cli import RunOptions
 from common.errors import UserError
 from common.image_cache import cached_images
-from common.input import Examples
+from common.input import Data, Examples
 from common.voc_layout import CLASSES, Split, list_path
 
 # Letters, digits and inner dots, so that an id can't name a file outside JPEGImages.
 _IMAGE_ID = re.compile(r"\w[\w-]*(\.[\w-]+)*")
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where VOC data comes from.
-
-    Attributes:
-        location: the folder that holds `JPEGImages` and `ImageSets`.
-        name: what figures and run folders call it.
-    """
-
-    location: Path
-    name: str
-
-
-def locate(data_dir: str | None, cache_dir: Path) -> Source:
+def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
     """Finds the data set.
 
     Args:
@@ -39,6 +26,9 @@ def locate(data_dir: str | None, cache_dir: Path) -> Source:
             above it, or "tfds" for TensorFlow Datasets' `voc/2007`. None: the environment's
             `DATA_DIR`, as the handout exports it; without that the built-in sample, said in one line.
         cache_dir: where the built-in sample, or what TensorFlow Datasets gave, is written.
+
+    Returns:
+        The folder that holds `JPEGImages` and `ImageSets`, and the data set's name.
 
     Raises:
         UserError: there is no such folder, or it isn't VOC's.
@@ -55,13 +45,13 @@ def locate(data_dir: str | None, cache_dir: Path) -> Source:
                 "--cache_dir names another folder"
             ) from error
         print(f"no --data_dir and no $DATA_DIR: the built-in sample of drawings, {location}")
-        return Source(location, "sample")
+        return location, "sample"
     if data_dir == "tfds":
-        return Source(voc_tfds.make_voc_layout(cache_dir / "tfds"), "VOC2007")
+        return voc_tfds.make_voc_layout(cache_dir / "tfds"), "VOC2007"
     given = Path(os.path.expanduser(data_dir))  # leaves the home of an unknown user as it is
     for folder in (given, given / "VOC2007", given / "VOCdevkit" / "VOC2007"):
         if os.path.isdir(folder / "ImageSets" / "Main") and os.path.isdir(folder / "JPEGImages"):
-            return Source(folder, folder.resolve().name)
+            return folder, folder.resolve().name
     problem = "has no JPEGImages and ImageSets/Main" if os.path.isdir(given) else "is not a folder"
     raise UserError(
         f"{given}: {problem}; give {asked_by} the VOC2007 folder, or 'tfds', "
@@ -126,12 +116,13 @@ def read_lists(data_dir: Path, split: Split) -> tuple[list[str], np.ndarray]:
 def load_examples(
     data_dir: Path, split: Split, size: int, cache_dir: Path, skip_bad_images: bool = False
 ) -> Examples:
-    """As `load_pascal`, together with the images' ids."""
+    """`load_pascal`, together with the images' ids."""
     ids, values = read_lists(data_dir, split)
     paths = [data_dir / "JPEGImages" / f"{i}.jpg" for i in ids]
     images, kept = cached_images(cache_dir, paths, size, skip_bad_images)
     values = values[kept]
     return Examples(
+        split=split,
         images=images,
         labels=(values == 1).astype(np.float32),
         weights=(values != 0).astype(np.float32),
@@ -166,3 +157,20 @@ def load_pascal(
     """
     examples = load_examples(data_dir, split, size, cache_dir, skip_bad_images)
     return examples.images, examples.labels, examples.weights
+
+
+def load_data(options: RunOptions, size: int) -> Data:
+    """What the scripts train and test on: trainval and test of the data that the options name.
+
+    Images that can't be read are left out of training where the options say so, of testing never.
+
+    Args:
+        options: see `locate` for its data_dir.
+        size: as for `load_pascal`.
+
+    Raises:
+        UserError: as `locate` and `load_pascal`.
+    """
+    data_dir, name = locate(options.data_dir, options.cache_dir)
+    train = load_examples(data_dir, "trainval", size, options.cache_dir, options.skip_bad_images)
+    return Data(name, train, load_examples(data_dir, "test", size, options.cache_dir))

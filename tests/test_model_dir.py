@@ -7,7 +7,7 @@ import pytest
 from common import model_dir
 from common.cli import RunOptions, option
 from common.errors import UserError
-from common.input import Examples
+from common.input import Data, Examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +19,18 @@ class Config(RunOptions):
 
 def split(labels: float = 1.0, count: int = 3) -> Examples:
     array = np.full((count, 2), labels, np.float32)
-    return Examples(np.zeros((count, 4, 4, 3), np.uint8), array, array, [str(i) for i in range(count)])
+    images = np.zeros((count, 4, 4, 3), np.uint8)
+    return Examples("test", images, array, array, [str(i) for i in range(count)])
+
+
+def data(test: Examples | None = None) -> Data:
+    train = dataclasses.replace(split(), split="trainval")
+    return Data("sample", train, test or split())
 
 
 def open_run(path, **settings):
     config = Config(model_dir=path, **settings)
-    return model_dir.open_run(config, "02_pascal_alexnet.py", "sample", {"test": split()}, "float32")
+    return model_dir.open_run(config, "02_pascal_alexnet.py", data(), "float32")
 
 
 def test_config_holds_settings_data_versions_and_device(tmp_path):
@@ -65,7 +71,7 @@ def test_other_settings_are_another_run(tmp_path, changed):
 def test_other_data_is_another_run(tmp_path, other):
     open_run(tmp_path)
     with pytest.raises(UserError, match="holds another run: test"):
-        model_dir.open_run(Config(model_dir=tmp_path), "x.py", "sample", {"test": other}, "float32")
+        model_dir.open_run(Config(model_dir=tmp_path), "x.py", data(other), "float32")
 
 
 def test_a_damaged_config_and_an_unwritable_folder_are_one_line(tmp_path):

@@ -142,20 +142,20 @@ def no_data_dir(monkeypatch):
 @pytest.mark.parametrize("above", ["VOC2007", "VOCdevkit", "data"])
 def test_the_folder_or_one_above_it_is_accepted(tiny, tmp_path, no_data_dir, above):
     given = next(folder for folder in (tiny.folder, *tiny.folder.parents) if folder.name == above)
-    source = voc.locate(str(given), tmp_path)
-    assert source.location == tiny.folder
-    assert source.name == "VOC2007"
+    location, name = voc.locate(str(given), tmp_path)
+    assert location == tiny.folder
+    assert name == "VOC2007"
 
 
 def test_without_the_flag_data_dir_of_the_environment_counts(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DATA_DIR", str(tiny.folder))
-    assert voc.locate(None, tmp_path).location == tiny.folder
+    assert voc.locate(None, tmp_path)[0] == tiny.folder
     assert capsys.readouterr() == ("", "")
 
 
 def test_the_flag_beats_the_environment(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "elsewhere"))
-    assert voc.locate(str(tiny.folder), tmp_path).location == tiny.folder
+    assert voc.locate(str(tiny.folder), tmp_path)[0] == tiny.folder
 
 
 @pytest.mark.parametrize("asked_by", ["--data_dir", "$DATA_DIR"])
@@ -184,12 +184,12 @@ def test_without_any_data_the_built_in_sample_is_used_and_said(tmp_path, monkeyp
     if environment is not None:
         monkeypatch.setenv("DATA_DIR", environment)
     monkeypatch.setattr(sample, "make_sample", lambda root: root / "VOCdevkit" / "VOC2007")
-    source = voc.locate(None, tmp_path)
-    assert tmp_path in source.location.parents
-    assert source.name == "sample"
+    location, name = voc.locate(None, tmp_path)
+    assert tmp_path in location.parents
+    assert name == "sample"
     out = capsys.readouterr().out
     assert out.count("\n") == 1
-    assert "sample" in out and str(source.location) in out
+    assert "sample" in out and str(location) in out
 
 
 def test_a_sample_that_cannot_be_written_is_one_line(tmp_path, no_data_dir):

@@ -16,7 +16,7 @@ import numpy as np
 from common import augment, evaluation, hooks, losses, optimizers
 from common.cli import RunOptions, option
 from common.estimator import Estimator
-from common.input import EvalInput, Examples, TrainInput
+from common.input import Data, EvalInput, Examples, TrainInput
 from common.model_dir import open_run
 
 CLASSES = ("circle", "square", "star")
@@ -35,7 +35,7 @@ def examples(count: int, seed: int) -> Examples:
     noise = rng.integers(0, 156, (count, SIZE, SIZE, len(CLASSES)))
     images = (noise + 100 * labels[:, np.newaxis, np.newaxis]).astype(np.uint8)
     weights = (rng.random(labels.shape) < 0.9).astype(np.float32)
-    return Examples(images, labels, weights, [f"{seed}-{i}" for i in range(count)])
+    return Examples(f"split{seed}", images, labels, weights, [f"{seed}-{i}" for i in range(count)])
 
 
 def network() -> keras.Model:
@@ -57,9 +57,8 @@ def network() -> keras.Model:
 
 def estimator(model_dir: Path, learning_rate: float = 0.01, seed: int = 0) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
-    config = Config(model_dir=model_dir, seed=seed)
-    splits = {"train": examples(37, 1), "test": examples(23, 2)}
-    open_run(config, __file__, "noise", splits, "float32")
+    config = Config(model_dir=model_dir, seed=seed, summary_every=5, images_every=20, checkpoint_every=10)
+    open_run(config, __file__, Data("noise", examples(37, 1), examples(23, 2)), "float32")
     optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, 20, 0.5), 0.9)
     metrics = functools.partial(evaluation.multilabel_metrics, classes=CLASSES)
     made = Estimator(network(), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
@@ -90,14 +89,7 @@ class KillAt(hooks.Hook):
 
 def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
     made, config = estimator(model_dir, seed=seed)
-    standard = [
-        hooks.StopAtNaN(),
-        hooks.Progress(steps),
-        hooks.Summaries(every=5, images_every=20),
-        hooks.Snapshots("conv1", (0, 7)),
-        *more,
-        hooks.Checkpoints(every=10),
-    ]
+    standard = hooks.standard(config, steps, hooks.Snapshots("conv1", (0, 7)), *more)
     return made.train_and_evaluate(train_input(config), test_input(), steps, 5, standard)
 
 
