@@ -11,6 +11,8 @@ from typing import Any, Literal
 from common import cli
 from common.cli import option
 
+CROP_SIZE = 227  # pixels; CaffeNet's input
+
 
 @dataclass(frozen=True)
 class Config(cli.RunOptions):
@@ -27,13 +29,13 @@ class Config(cli.RunOptions):
         "gaussian", "initial kernels; gaussian is N(0, 0.01) (Q2.2), biases are 0"
     )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
-    image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=227)
+    image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=CROP_SIZE)
     snapshot_steps: tuple[int, ...] = option(
-        (0, 500, 2_000, 10_000, 40_000), "iterations at which conv1 is kept (Task 5)", minimum=0
+        (0, 500, 2_000, 10_000, 40_000),
+        "iterations at which conv1 is kept (Task 5)",
+        minimum=0,
+        resumable=True,
     )
-
-
-CROP_SIZE = 227  # pixels; CaffeNet's input
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from common import augment, device, evaluation, figures, hooks, losses, networks, optimizers, voc
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
-    from common.model_dir import open_run
+    from common.run_files import open_run
     from common.voc_layout import CLASSES
 
     data = voc.load_data(config, config.image_size)
@@ -53,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     model_dir = open_run(config, __file__, data, precision)
     schedule = optimizers.staircase(config.learning_rate, config.decay_steps, config.decay_rate)
     estimator = Estimator(
-        model=networks.caffenet(len(CLASSES), init=config.init, dropout=config.dropout, seed=config.seed),
+        model=networks.caffenet(
+            len(CLASSES), init=config.init, dropout=config.dropout, seed=config.seed, size=CROP_SIZE
+        ),
         optimizer=optimizers.MomentumSGD(schedule, config.momentum),
         loss=losses.sigmoid_cross_entropy,
         metrics=functools.partial(evaluation.multilabel_metrics, classes=CLASSES),

@@ -1,5 +1,5 @@
 # Set-up is part of every target: a virtual environment in .venv, made once and again when the
-# requirements change. PYTHON names another interpreter: make test PYTHON=python3.12
+# requirements change. PYTHON names another interpreter, from `make clean` on: make test PYTHON=python3.12
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,8 +22,9 @@ test: lint  ## lint, then the tests
 test-all: lint  ## lint, then all tests, the slow ones too
 	$(BIN)/python -m pytest -m ""
 
-lint: $(VENV)/.development  ## ruff: pyflakes, pycodestyle, isort, bugbear
-	$(BIN)/ruff check .
+lint: $(VENV)/.development  ## ruff: pyflakes, pycodestyle, isort, bugbear; its formatter
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
 
 tensorboard: $(VENV)/.runtime  ## show all runs, on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs

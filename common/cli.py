@@ -36,7 +36,7 @@ def option(
         minimum, maximum: bounds of a number, both allowed values; outside them the command line
             is refused.
         resumable: whether a run that goes on may be given another value. Settings that are not
-            resumable define the run: see `common.model_dir.open_run`.
+            resumable define the run: see `common.run_files.open_run`.
     """
     metadata = {"help": help, "minimum": minimum, "maximum": maximum, "resumable": resumable}
     return dataclasses.field(default=default, metadata=metadata)
@@ -48,7 +48,8 @@ class RunOptions:
 
     data_dir: str | None = option(
         None,
-        "data set; without it $DATA_DIR, without that a small one that is made on the spot",
+        "the VOC2007 folder or one above it, or 'tfds'; without it $DATA_DIR, without that the built-in "
+        "sample",
         resumable=True,
     )
     model_dir: Path | None = option(
@@ -105,7 +106,8 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     """Adds the flag of one dataclass field; `hint` is the field's resolved type."""
     if isinstance(hint, types.UnionType):  # `T | None`: the flag, when given, takes a T
         hint = next(member for member in typing.get_args(hint) if member is not type(None))
-    arguments: dict[str, Any] = {"default": field.default, "help": field.metadata["help"]}
+    # Without a value argparse gives none, and the dataclass' own default holds.
+    arguments: dict[str, Any] = {"default": argparse.SUPPRESS, "help": field.metadata["help"]}
     if hint is bool:
         arguments["action"] = argparse.BooleanOptionalAction
     elif typing.get_origin(hint) is Literal:
@@ -119,7 +121,8 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     else:
         arguments |= {"type": hint, "metavar": "PATH" if hint is Path else hint.__name__.upper()}
     if field.default is not None:
-        arguments["help"] += " (default: %(default)s)"
+        shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        arguments["help"] += f" (default: {shown})"
     group.add_argument(f"--{field.name}", **arguments)
 
 
@@ -153,8 +156,8 @@ def parse(config_class: type[ConfigT], argv: Sequence[str] | None, description: 
 def import_tensorflow() -> None:
     """Imports TensorFlow without the notes on CUDA and oneDNN that it writes while it loads.
 
-    It writes them from C++ to file descriptor 2, before any setting of its own takes effect. What
-    goes wrong is an exception, and so is not lost.
+    It writes them from C++ to file descriptor 2, before any setting of its own takes effect. A failing
+    import is an exception, and so is still seen.
     """
     sys.stderr.flush()
     stderr = os.dup(2)

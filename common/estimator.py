@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import model_dir as run_files
+from common import run_files
+from common.errors import UserError
 from common.hooks import Evaluate, Hook, Step
 from common.input import EvalInput, TrainInput
 
@@ -55,16 +56,22 @@ class Estimator:
         optimizer.build(model.trainable_variables)
         self._loss_sum = tf.Variable(0.0, trainable=False)  # since the last evaluation
         self._loss_count = tf.Variable(0.0, trainable=False)
-        self._best = tf.Variable(-np.inf, trainable=False)
+        self._best = tf.Variable(-np.inf, trainable=False, dtype=tf.float64)
         self._checkpoint = self._make_checkpoint()
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(model_dir), max_to_keep=2, checkpoint_name="ckpt"
         )
         # The load order, here and nowhere else: 1. this run's own checkpoint; 2. without one, weights
         # that the user gave, which a hook restores before the first step; 3. the initialisers.
-        if self._manager.latest_checkpoint:
-            self._checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
-        run_files.rewind_metrics(model_dir, self.step)
+        if latest := self._manager.latest_checkpoint:
+            try:
+                self._checkpoint.restore(latest).assert_consumed()
+            except (tf.errors.OpError, AssertionError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(
+                    f"{latest}: this checkpoint is damaged or another network's ({reason[:200]}); "
+                    "give another --model_dir"
+                ) from error
 
     def _make_checkpoint(self) -> tf.train.Checkpoint:
         """Everything a run needs to go on as if never interrupted, under names that say what it is."""
@@ -103,11 +110,24 @@ class Estimator:
         return tf.summary.create_file_writer(str(self.model_dir))
 
     def save(self) -> Path:
-        """Writes a checkpoint of the present step; the last two are kept."""
+        """Writes a checkpoint of the present step; the last two are kept.
+
+        Raises:
+            UserError: a weight is NaN or infinite; what was saved before is left as it is.
+        """
+        for variable in self.model.trainable_variables:
+            if not tf.reduce_all(tf.math.is_finite(variable.value)):
+                raise UserError(
+                    f"{self.model_dir}: {variable.path} is no longer finite after step {self.step}; "
+                    "try a lower --learning_rate in another --model_dir"
+                )
         return Path(self._manager.save(checkpoint_number=self.step))
 
     @tf.function(autograph=False)
-    def _train_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Step:
+    def _train_step(
+        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One update; returns the loss before it and the learning rate it used."""
         with tf.GradientTape() as tape:
             loss = self._loss(labels, self.model(images, training=True), weights)
         variables = self.model.trainable_variables
@@ -115,7 +135,7 @@ class Estimator:
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         self._loss_sum.assign_add(loss)
         self._loss_count.assign_add(1.0)
-        return Step(loss, learning_rate, images)
+        return loss, learning_rate
 
     @tf.function(autograph=False, reduce_retracing=True)
     def _forward(self, images: tf.Tensor) -> tf.Tensor:
@@ -127,20 +147,34 @@ class Estimator:
         Args:
             input: batches as a function of the step.
             steps: of the whole run, not of this call.
-            hooks: called in this order, at the begin, after every step, and at the end.
+            hooks: called in this order, at the begin, after every step, at the end, and to close.
         """
-        for hook in hooks:
-            hook.begin(self)
+        if self.step < steps:
+            run_files.rewind_metrics(self.model_dir, self.step)
+        try:
+            for hook in hooks:
+                hook.begin(self)
+            self._make_steps(input, steps, hooks)
+            for hook in hooks:
+                hook.end(self)
+        finally:
+            for hook in hooks:
+                hook.close(self)
+
+    def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> None:
+        first = self.step + 1
         batches = iter(input.from_step(self.step))
-        for step in range(self.step + 1, steps + 1):
+        for step in range(first, steps + 1):
             started = time.perf_counter()
-            done = self._train_step(*next(batches))
-            self.train_seconds += time.perf_counter() - started
-            self.images_trained += input.batch_size
+            images, labels, weights = next(batches)
+            loss, learning_rate = self._train_step(images, labels, weights)
+            # Reading the loss waits for a GPU, so that the time is the step's.
+            done = Step(float(loss), float(learning_rate), images)
+            if step > first:  # the first step also builds the graph
+                self.train_seconds += time.perf_counter() - started
+                self.images_trained += input.batch_size
             for hook in hooks:
                 hook.after_step(self, step, done)
-        for hook in hooks:
-            hook.end(self)
 
     def predict(self, input: EvalInput) -> np.ndarray:
         """Logits of every example, in order: float32 (N, classes)."""
@@ -160,9 +194,10 @@ class Estimator:
         """Predicts and scores a split; returns what `score` does."""
         return self.score(input, self.predict(input))
 
-    def take_train_loss(self) -> float:
+    def take_train_loss(self) -> float | None:
         """The mean training loss since this was last asked for, in this process or an earlier one."""
-        mean = float(self._loss_sum / self._loss_count)
+        count = float(self._loss_count)
+        mean = float(self._loss_sum) / count if count else None
         self._loss_sum.assign(0.0)
         self._loss_count.assign(0.0)
         return mean
@@ -186,8 +221,9 @@ class Estimator:
             hooks: called after the evaluation of the same step.
 
         Returns:
-            "step", "test_loss", "best" (of the headline metric, so far) and the metrics; in a line of
-            metrics.jsonl also "train_loss" and what `hooks.Evaluate` adds.
+            The last evaluation, a line of metrics.jsonl: "step", "train_loss" (the mean since the
+            evaluation before; None where this process made no step), "test_loss", "images_per_second" in
+            training, "best" (of the headline metric, so far) and the metrics.
         """
         evaluation = Evaluate(test_input, eval_every, steps)
         self.train(train_input, steps, [evaluation, *hooks])

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from common import model_dir as run_files
+from common import run_files
 
 _SIZE = (8, 5)  # inches
 _DPI = 120
@@ -86,7 +86,7 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
 def describe_data(config: Mapping[str, Any]) -> str:
     """From a run's config.json, for example "VOC2007 (5,011 trainval / 4,952 test images)"."""
     data = config["data"]
-    sizes = " / ".join(f"{data[name]['images']:,} {name}" for name in data if name != "name")
+    sizes = " / ".join(f"{split['images']:,} {name}" for name, split in data["splits"].items())
     return f"{data['name']} ({sizes} images)"
 
 

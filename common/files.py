@@ -12,8 +12,8 @@ from typing import BinaryIO
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends well, and goes when it doesn't.
 
-    Whoever reads `path` meanwhile, or after a crash, finds the old content or the new, never a part;
-    several writers at once don't meet.
+    Whoever reads `path` meanwhile, or after the writer was killed, finds the old content or the new, never
+    a part; several writers at once don't meet.
 
     Raises:
         OSError: the file can't be written.

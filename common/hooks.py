@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from common import model_dir as run_files
-from common import summaries
+from common import run_files, summaries
 from common.cli import RunOptions
 from common.errors import UserError
 from common.input import EvalInput
@@ -23,18 +22,18 @@ class Step(NamedTuple):
     """One training step, as hooks see it.
 
     Attributes:
-        loss: () float32, of this step's batch, before its update.
-        learning_rate: () float32, the one that this step's update used.
+        loss: of this step's batch, before its update.
+        learning_rate: the one that this step's update used.
         images: the batch as the network saw it.
     """
 
-    loss: tf.Tensor
-    learning_rate: tf.Tensor
+    loss: float
+    learning_rate: float
     images: tf.Tensor
 
 
 class Hook:
-    """The three moments of a run; after `tf.estimator.SessionRunHook`."""
+    """The moments of a run; after `tf.estimator.SessionRunHook`."""
 
     def begin(self, estimator: "Estimator") -> None:
         """Before the first step of this process, after the latest checkpoint was restored."""
@@ -44,6 +43,9 @@ class Hook:
 
     def end(self, estimator: "Estimator") -> None:
         """After the last step."""
+
+    def close(self, estimator: "Estimator") -> None:
+        """At last, also when an error or an interruption ends the training."""
 
 
 class _Rate:
@@ -63,10 +65,9 @@ class StopAtNaN(Hook):
     """Stops a run whose loss is no longer a number."""
 
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
-        loss = float(done.loss)
-        if not math.isfinite(loss):
+        if not math.isfinite(done.loss):
             raise UserError(
-                f"{estimator.model_dir}: the training loss of step {step} is {loss}; "
+                f"{estimator.model_dir}: the training loss of step {step} is {done.loss}; "
                 "try a lower --learning_rate in another --model_dir"
             )
 
@@ -79,47 +80,47 @@ class Evaluate(Hook):
 
     def __init__(self, test_input: EvalInput, every: int, last_step: int) -> None:
         self.latest: dict[str, Any] = {}
+        self._recorded: set[int] = set()
         self._input = test_input
         self._every = every
         self._last_step = last_step
         self._rate = _Rate()
 
+    def begin(self, estimator: "Estimator") -> None:
+        self._recorded = {line["step"] for line in run_files.read_metrics(estimator.model_dir)}
+
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
-        if step % self._every and step != self._last_step:
-            return
-        logits = estimator.predict(self._input)
-        metrics = estimator.score(self._input, logits)
-        self.latest = {
-            "step": step,
-            "train_loss": estimator.take_train_loss(),
-            "test_loss": metrics.pop("loss"),
-            "learning_rate": float(done.learning_rate),
-            "images_per_second": round(self._rate.read(estimator), 1),
-            "best": estimator.update_best(metrics[estimator.headline]),
-            **metrics,
-        }
-        run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
-        run_files.append_metrics(estimator.model_dir, self.latest)
-        summaries.write_evaluation(estimator.summary_writer, self.latest)
-        line = self.latest
-        tqdm.write(
-            f"step {step:>6,}  train loss {line['train_loss']:.4f}  "
-            f"test loss {line['test_loss']:.4f}  "
-            f"{estimator.headline} {line[estimator.headline]:.4f}  "
-            f"{line['images_per_second']:.0f} images/s",
-            file=sys.stdout,
-        )
-        sys.stdout.flush()
+        if step % self._every == 0 or step == self._last_step:
+            self._evaluate(estimator, step)
 
     def end(self, estimator: "Estimator") -> None:
         if not self.latest:  # all steps were made by an earlier process
-            metrics = estimator.evaluate(self._input)
-            self.latest = {
-                "step": estimator.step,
-                "test_loss": metrics.pop("loss"),
-                "best": estimator.update_best(metrics[estimator.headline]),
-                **metrics,
-            }
+            self._evaluate(estimator, estimator.step)
+
+    def _evaluate(self, estimator: "Estimator", step: int) -> None:
+        logits = estimator.predict(self._input)
+        metrics = estimator.score(self._input, logits)
+        score = metrics[estimator.headline]
+        self.latest = {
+            "step": step,
+            "train_loss": estimator.take_train_loss(),
+            "test_loss": metrics["loss"],
+            "images_per_second": round(self._rate.read(estimator), 1),
+            "best": estimator.update_best(score),
+            **{name: value for name, value in metrics.items() if name != "loss"},
+        }
+        if step in self._recorded:
+            return
+        run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
+        run_files.append_metrics(estimator.model_dir, self.latest)
+        summaries.write_evaluation(estimator.summary_writer, step, metrics)
+        train_loss = "" if self.latest["train_loss"] is None else f"{self.latest['train_loss']:.4f}"
+        tqdm.write(
+            f"step {step:>6,}  train loss {train_loss}  test loss {metrics['loss']:.4f}  "
+            f"{estimator.headline} {score:.4f}  {self.latest['images_per_second']:.0f} images/s",
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
 
 
 class Checkpoints(Hook):
@@ -155,8 +156,8 @@ class Progress(Hook):
         step = estimator.step
         done = f"{step:,} of {self._last_step:,} steps are made"
         what = "evaluating" if step >= self._last_step else "going on" if step else "starting"
-        machine = run_files.read_config(estimator.model_dir)["environment"]
-        where = f"{machine['precision']} on {machine['device']}"
+        config = run_files.read_config(estimator.model_dir)
+        where = f"{config['settings']['precision']} on {config['environment']['device']}"
         print(f"{estimator.model_dir}: {done}, {what}, {where}", flush=True)
         self._bar = tqdm(desc="training", initial=step, total=self._last_step, unit=" steps", disable=None)
         self._rate = _Rate()
@@ -165,9 +166,9 @@ class Progress(Hook):
         self._bar.update()
         if not self._bar.disable and step % 10 == 0:
             rate = self._rate.read(estimator)
-            self._bar.set_postfix_str(f"loss {float(done.loss):.4f}, {rate:.0f} images/s", False)
+            self._bar.set_postfix_str(f"loss {done.loss:.4f}, {rate:.0f} images/s", False)
 
-    def end(self, estimator: "Estimator") -> None:
+    def close(self, estimator: "Estimator") -> None:
         self._bar.close()
 
 
@@ -191,7 +192,7 @@ class Summaries(Hook):
         if step % self._images_every == 0 or step == 1:
             summaries.write_images(writer, step, done.images)
 
-    def end(self, estimator: "Estimator") -> None:
+    def close(self, estimator: "Estimator") -> None:
         estimator.summary_writer.flush()
 
 

@@ -96,7 +96,7 @@ def cached_images(
     path = cache_dir / f"images-{stem}.npy"
     skipped_path = cache_dir / f"images-{stem}.skipped.json"
     images = _open(path)
-    if images is None:
+    if images is None or (len(images) < len(paths) and not skipped_path.exists()):
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
             _decode_into(path, skipped_path, paths, size, skip_bad)
@@ -110,7 +110,7 @@ def cached_images(
     if len(images) < len(paths):
         skipped = json.loads(skipped_path.read_text())
         kept[skipped] = False
-        print(f"left out {len(skipped):,} images that can't be read", file=sys.stderr)
+        print(f"images that can't be read and are left out: {len(skipped):,}", file=sys.stderr)
     return images, kept
 
 
@@ -156,7 +156,8 @@ def _decode_into(
                 bad.append(index)
             else:
                 raise UserError(
-                    f"{paths[index]}: {image}; replace it, or train without such images by --skip_bad_images"
+                    f"{paths[index]}: {image}; replace it, or have --skip_bad_images leave such images out "
+                    "of training"
                 )
         if len(bad) == len(paths):
             raise UserError(f"{paths[0]}: none of {len(paths):,} images can be read")

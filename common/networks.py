@@ -65,7 +65,7 @@ def caffenet(
     return keras.Sequential(
         [
             keras.Input((size, size, 3), dtype="uint8", name="image"),
-            # In float32, whatever the policy: the difference needs more than bfloat16's 8 bits.
+            # In float32, whatever the policy: what is rounded to bfloat16 is then the small difference.
             layers.Rescaling(1.0, [-m for m in MEAN_RGB], dtype="float32", name="subtract_mean"),
             conv(11, 4, 96, "valid", "conv1"),
             layers.MaxPooling2D(3, 2, name="pool1"),

@@ -23,6 +23,7 @@ class MomentumSGD(keras.optimizers.SGD):
             lr=tf.cast(learning_rate, variable.dtype),
             grad=tf.cast(gradient, variable.dtype),
             momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
         )
 
 

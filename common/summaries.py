@@ -24,8 +24,8 @@ def write_config(writer: tf.summary.SummaryWriter, config: Mapping[str, Any], st
 def write_training(
     writer: tf.summary.SummaryWriter,
     step: int,
-    loss: tf.Tensor,
-    learning_rate: tf.Tensor,
+    loss: float,
+    learning_rate: float,
     images_per_second: float,
 ) -> None:
     """Scalars of one training step; the loss is that of its batch."""
@@ -41,19 +41,18 @@ def write_images(writer: tf.summary.SummaryWriter, step: int, images: tf.Tensor)
         tf.summary.image("train/images", images, max_outputs=10)
 
 
-def write_evaluation(writer: tf.summary.SummaryWriter, metrics: Mapping[str, Any]) -> None:
-    """Scalars of an evaluation.
+def write_evaluation(writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, Any]) -> None:
+    """Scalars of an evaluation: test/<name> of every number, and test/AP/<class>.
 
     Args:
         writer: of the run.
-        metrics: a line of metrics.jsonl; its "step", "test_loss", each m... mean and each class's AP
-            are shown.
+        step: at which it was made.
+        metrics: what `Estimator.score` gives.
     """
-    with writer.as_default(metrics["step"]):
-        tf.summary.scalar("test/loss", metrics["test_loss"])
-        for name in ("mAP", "mAP_11point", "mAP_guessing"):
-            if name in metrics:
-                tf.summary.scalar(f"test/{name}", metrics[name])
+    with writer.as_default(step):
+        for name, value in metrics.items():
+            if isinstance(value, float):
+                tf.summary.scalar(f"test/{name}", value)
         for name, value in metrics.get("AP", {}).items():
             tf.summary.scalar(f"test/AP/{name}", value)
     writer.flush()

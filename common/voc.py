@@ -15,7 +15,7 @@ from common.input import Data, Examples
 from common.voc_layout import CLASSES, Split, list_path
 
 # Letters, digits and inner dots, so that an id can't name a file outside JPEGImages.
-_IMAGE_ID = re.compile(r"\w[\w-]*(\.[\w-]+)*")
+_IMAGE_ID = re.compile(r"\w[\w-]*(\.[\w-]+)*", re.ASCII)
 
 
 def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
@@ -62,7 +62,7 @@ def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
 def _read_class_list(path: Path) -> dict[str, int]:
     """`<class>_<split>.txt` as {image id: 1 present, -1 absent, 0 only present as difficult}."""
     try:
-        text = path.read_text(encoding="ascii")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark at the start
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror}); is the data set complete?") from error
     except UnicodeDecodeError as error:
@@ -169,8 +169,11 @@ def load_data(options: RunOptions, size: int) -> Data:
         size: as for `load_pascal`.
 
     Raises:
-        UserError: as `locate` and `load_pascal`.
+        UserError: as `locate` and `load_pascal`, or nothing is to be found on any test image.
     """
     data_dir, name = locate(options.data_dir, options.cache_dir)
     train = load_examples(data_dir, "trainval", size, options.cache_dir, options.skip_bad_images)
-    return Data(name, train, load_examples(data_dir, "test", size, options.cache_dir))
+    test = load_examples(data_dir, "test", size, options.cache_dir)
+    if not test.labels.any():
+        raise UserError(f"{data_dir}: no test image shows any class, so nothing can be measured")
+    return Data(name, train, test)

@@ -44,6 +44,10 @@ def make_voc_layout(root: Path) -> Path:
     if place.exists():
         return place
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: can't be written ({error.strerror})") from error
+    try:
         import tensorflow_datasets as tfds
 
         builder = tfds.builder("voc/2007")
@@ -54,10 +58,11 @@ def make_voc_layout(root: Path) -> Path:
             f"TensorFlow Datasets can't give voc/2007 ({reason[0]}); "
             "README says how to download it by hand for --data_dir"
         ) from error
-    place.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
+    aside: Path | None = None
     try:
-        (made / "JPEGImages").mkdir()
+        aside = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
+        made = aside / place.name
+        (made / "JPEGImages").mkdir(parents=True)
         ids: dict[str, list[str]] = {}
         objects: dict[str, Objects] = {}
         for split, theirs in _SPLITS.items():
@@ -72,5 +77,6 @@ def make_voc_layout(root: Path) -> Path:
         if not place.exists():  # else another process was quicker
             raise UserError(f"{root}: can't be written ({error.strerror})") from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
     return place

@@ -1,6 +1,6 @@
 """Draws docs/sample.jpg, the README's picture of the built-in sample.
 
-    python -m docs.sample_picture
+python -m docs.sample_picture
 """
 
 from pathlib import Path

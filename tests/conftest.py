@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,14 @@ VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
     "person pottedplant sheep sofa train tvmonitor"
 ).split()
+
+
+@pytest.fixture(autouse=True)
+def precision_policy():
+    """Scripts set Keras' global policy; no test is to see another's."""
+    before = keras.mixed_precision.dtype_policy()
+    yield
+    keras.mixed_precision.set_global_policy(before)
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,7 @@ def find_crop(output: np.ndarray, image: np.ndarray) -> tuple[int, int, bool]:
         for top in range(ROWS)
         for left in range(COLUMNS)
         for flipped in (False, True)
-        if np.array_equal(
-            output, image[top : top + CROP, left : left + CROP][:, :: -1 if flipped else 1]
-        )
+        if np.array_equal(output, image[top : top + CROP, left : left + CROP][:, :: -1 if flipped else 1])
     ]
     assert len(found) == 1
     return found[0]

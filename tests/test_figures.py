@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import figures, model_dir
+from common import figures, run_files
 from tests import tiny_run
 
 
@@ -53,5 +53,5 @@ def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
 
 
 def test_titles_say_which_data(written):
-    config = model_dir.read_config(written[0].parent.parent)
-    assert figures.describe_data(config) == "noise (37 split1 / 23 split2 images)"
+    config = run_files.read_config(written[0].parent.parent)
+    assert figures.describe_data(config) == "noise (37 train / 23 test images)"

@@ -1,4 +1,6 @@
 import io
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
-from common import hooks, model_dir
+from common import hooks, run_files
+from common.errors import UserError
 from tests import tiny_run
 
 
@@ -40,7 +43,7 @@ def test_tensorboard_has_the_learning_rate_that_the_step_used(events):
 
 
 def test_tensorboard_has_the_evaluations_of_metrics_jsonl(run, events):
-    for line in model_dir.read_metrics(run):
+    for line in run_files.read_metrics(run):
         assert scalars(events, "test/loss")[line["step"]] == pytest.approx(line["test_loss"])
         assert scalars(events, "test/mAP")[line["step"]] == pytest.approx(line["mAP"])
         for name in tiny_run.CLASSES:
@@ -68,18 +71,18 @@ def test_train_loss_is_the_mean_since_the_evaluation_before(tmp_path):
 
     class Record(hooks.Hook):
         def after_step(self, estimator, step, done):
-            losses.append(float(done.loss))
+            losses.append(done.loss)
 
     made, config = tiny_run.estimator(tmp_path)
     made.train_and_evaluate(tiny_run.train_input(config), tiny_run.test_input(), 12, 5, [Record()])
-    lines = model_dir.read_metrics(tmp_path)
+    lines = run_files.read_metrics(tmp_path)
     assert [line["step"] for line in lines] == [5, 10, 12]
     expected = [np.mean(losses[:5]), np.mean(losses[5:10]), np.mean(losses[10:])]
     np.testing.assert_allclose([line["train_loss"] for line in lines], expected, rtol=1e-5)
 
 
 def test_best_is_the_highest_headline_metric_so_far(run):
-    lines = model_dir.read_metrics(run)
+    lines = run_files.read_metrics(run)
     highest = np.maximum.accumulate([line["mAP"] for line in lines])
     np.testing.assert_allclose([line["best"] for line in lines], highest, rtol=1e-6)
 
@@ -109,3 +112,29 @@ def test_an_evaluation_is_one_printed_line_and_no_bar_without_a_terminal(tmp_pat
     assert "0 of 5 steps are made, starting" in out
     assert out.splitlines()[-1].startswith("step      5  train loss")
     assert "training:" not in err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_bar_shows_loss_speed_and_time_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", "150")
+    tiny_run.run(tmp_path, 40)
+    shown = sys.stderr.getvalue()
+    assert re.search(r"training: .* 40/40 \[\d\d:\d\d<\d\d:\d\d, .*, loss \d\.\d{4}, \d+ images/s\]", shown)
+
+
+def test_an_error_closes_the_bar_first(tmp_path, monkeypatch):
+    """So that its line doesn't stand behind the bar."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+
+    class Fail(hooks.Hook):
+        def after_step(self, estimator, step, done):
+            raise UserError("too bad")
+
+    with pytest.raises(UserError):
+        tiny_run.run(tmp_path, 20, Fail())
+    assert sys.stderr.getvalue().endswith("\n")

@@ -37,10 +37,11 @@ def trained(optimizer) -> list[np.ndarray]:
     return [variable.numpy() for variable in variables]
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_equals_keras_sgd(momentum):
-    ours = trained(MomentumSGD(0.05, momentum))
-    keras_own = trained(keras.optimizers.SGD(0.05, momentum))
+def test_equals_keras_sgd(momentum, nesterov):
+    ours = trained(MomentumSGD(0.05, momentum, nesterov))
+    keras_own = trained(keras.optimizers.SGD(0.05, momentum, nesterov))
     for one, other in zip(ours, keras_own, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
 

@@ -1,7 +1,6 @@
 """The real `main()` of each script, for a few steps on a few drawings."""
 
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from common.model_dir import read_metrics
+from common.run_files import read_config, read_metrics
 from common.sample import make_sample
 from common.voc_layout import CLASSES
 
@@ -52,7 +51,7 @@ def test_alexnet_trains_evaluates_and_writes_the_run(voc, tmp_path, capsys):
         "figures/loss.png", "figures/mAP.png", "figures/ap_per_class.png",
     }  # fmt: skip
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 3]
-    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    settings = read_config(tmp_path / "run")["settings"]
     assert settings["learning_rate"] == 0.001 and settings["momentum"] == 0.9
     with np.load(tmp_path / "run" / "predictions.npz") as stored:
         assert stored["logits"].shape == (24, 20)
@@ -87,8 +86,8 @@ def test_a_broken_image_stops_the_run_or_is_left_out_of_training_alone(voc, tmp_
     with pytest.raises(UserError, match=r"000001\.jpg: is not a JPEG; .*--skip_bad_images"):
         script.main(arguments)
     script.main([*arguments, "--skip_bad_images"])
-    assert "left out 1 image" in capsys.readouterr().err
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"]["trainval"]["images"] == 23
+    assert "left out: 1\n" in capsys.readouterr().err
+    assert read_config(tmp_path / "run")["data"]["splits"]["trainval"]["images"] == 23
     test.unlink()
     with pytest.raises(UserError, match=r"000025\.jpg: can't be read"):
         script.main([*arguments, "--skip_bad_images"])
@@ -121,7 +120,6 @@ def test_caffenet_killed_from_outside_ends_bit_for_bit_like_an_uninterrupted_run
     deadline = time.monotonic() + 300
     while not (tmp_path / "killed" / "ckpt-20.index").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(2)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     subprocess.run(run("killed"), check=True, env=environment)

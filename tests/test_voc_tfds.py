@@ -47,4 +47,10 @@ def test_no_network_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(UserError) as refused:
         voc_tfds.make_voc_layout(tmp_path / "cache")
     assert "host not found" in str(refused.value) and "\n" not in str(refused.value)
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "VOCdevkit" / "VOC2007").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/cache: can't be written"):
+        voc_tfds.make_voc_layout(tmp_path / "file" / "cache")

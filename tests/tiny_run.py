@@ -1,6 +1,6 @@
 """A complete run of the Estimator in seconds: a small network with dropout, on augmented noise.
 
-As a program it can be killed: `python tests/tiny_run.py MODEL_DIR STEPS [KILL_AT_STEP]`.
+As a program it can be killed: `python -m tests.tiny_run MODEL_DIR STEPS [KILL_AT_STEP]`.
 """
 
 import functools
@@ -17,7 +17,7 @@ from common import augment, evaluation, hooks, losses, optimizers
 from common.cli import RunOptions, option
 from common.estimator import Estimator
 from common.input import Data, EvalInput, Examples, TrainInput
-from common.model_dir import open_run
+from common.run_files import open_run
 
 CLASSES = ("circle", "square", "star")
 SIZE, CROP = 20, 16
@@ -29,13 +29,13 @@ class Config(RunOptions):
     batch_size: int = option(10, "images an iteration")
 
 
-def examples(count: int, seed: int) -> Examples:
+def examples(split: str, count: int, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, (count, len(CLASSES))).astype(np.float32)
     noise = rng.integers(0, 156, (count, SIZE, SIZE, len(CLASSES)))
     images = (noise + 100 * labels[:, np.newaxis, np.newaxis]).astype(np.uint8)
     weights = (rng.random(labels.shape) < 0.9).astype(np.float32)
-    return Examples(f"split{seed}", images, labels, weights, [f"{seed}-{i}" for i in range(count)])
+    return Examples(split, images, labels, weights, [f"{split}-{i}" for i in range(count)])
 
 
 def network() -> keras.Model:
@@ -58,7 +58,7 @@ def network() -> keras.Model:
 def estimator(model_dir: Path, learning_rate: float = 0.01, seed: int = 0) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
     config = Config(model_dir=model_dir, seed=seed, summary_every=5, images_every=20, checkpoint_every=10)
-    open_run(config, __file__, Data("noise", examples(37, 1), examples(23, 2)), "float32")
+    open_run(config, __file__, Data("noise", examples("train", 37, 1), examples("test", 23, 2)), "float32")
     optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, 20, 0.5), 0.9)
     metrics = functools.partial(evaluation.multilabel_metrics, classes=CLASSES)
     made = Estimator(network(), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
@@ -69,11 +69,11 @@ def train_input(config: Config) -> TrainInput:
     def augmentation(images, step):
         return augment.random_crop_and_flip(images, CROP, config.seed, step)
 
-    return TrainInput(examples(37, 1), config.batch_size, config.seed, augmentation)
+    return TrainInput(examples("train", 37, 1), config.batch_size, config.seed, augmentation)
 
 
 def test_input() -> EvalInput:
-    return EvalInput(examples(23, 2), 8, lambda images: augment.center_crop(images, CROP))
+    return EvalInput(examples("test", 23, 2), 8, lambda images: augment.center_crop(images, CROP))
 
 
 class KillAt(hooks.Hook):

@@ -40,23 +40,20 @@ def _describe_split(examples: Examples) -> dict[str, Any]:
 def _settings(config: RunOptions, resumable: bool) -> dict[str, Any]:
     """Those that may change when a run goes on, or those that define it."""
     chosen = [f for f in dataclasses.fields(config) if f.metadata["resumable"] is resumable]
-    # Through JSON, so that a tuple compares equal to the list that the file holds. Folders are left
-    # out: they say where a run is, not what it is, and data may be moved.
+    # Folders are left out: they say where a run and its data are, not what they are.
     values = {f.name: getattr(config, f.name) for f in chosen if not f.name.endswith("_dir")}
-    return json.loads(json.dumps(values))
-
-
-def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
-    """{"test": {"images": 3}} as {"test images": 3}."""
-    splits = {name: value for name, value in data.items() if isinstance(value, dict)}
-    flat = {name: value for name, value in data.items() if name not in splits}
-    return flat | {f"{name} {k}": v for name, split in splits.items() for k, v in split.items()}
+    return json.loads(json.dumps(values))  # so that a tuple equals the list that the file holds
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    names = sorted(before.keys() | now.keys())
-    changed = [name for name in names if before.get(name) != now.get(name)]
-    return [f"{name} {before.get(name)} became {now.get(name)}" for name in changed]
+    """What differs between the settings and data of two config.json."""
+    old, new = before["settings"], now["settings"]
+    shared = [name for name in new if name in old]  # a later version may know more settings
+    found = [f"{name} {old[name]} became {new[name]}" for name in shared if old[name] != new[name]]
+    for split, described in now["data"]["splits"].items():
+        if described != before["data"]["splits"].get(split):
+            found.append(f"{split} is other data")
+    return found
 
 
 def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Path:
@@ -65,7 +62,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     Args:
         config: the script's settings.
         script: the script's `__file__`; names the default folder.
-        data: what is trained and tested on; its name does so too.
+        data: what is trained and tested on; its name is part of the default folder.
         precision: "float32" or "bfloat16", as resolved on this machine.
 
     Returns:
@@ -78,11 +75,13 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     model_dir = config.model_dir or default
     path = model_dir / "config.json"
     run = {
-        "settings": _settings(config, resumable=False),
-        "data": {"name": data.name} | {x.split: _describe_split(x) for x in (data.train, data.test)},
+        "settings": _settings(config, resumable=False) | {"precision": precision},
+        "data": {
+            "name": data.name,
+            "splits": {examples.split: _describe_split(examples) for examples in (data.train, data.test)},
+        },
         "resumable_settings": _settings(config, resumable=True),
         "environment": {
-            "precision": precision,
             "device": device.describe(),
             "python": platform.python_version(),
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
@@ -90,10 +89,8 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     }
     if path.exists():
         try:
-            before = json.loads(path.read_text())
-            changed = _differences(before["settings"], run["settings"])
-            changed += _differences(_flat(before["data"]), _flat(run["data"]))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            changed = _differences(json.loads(path.read_text()), run)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise UserError(f"{path}: can't be read; give another --model_dir") from error
         if changed:
             raise UserError(f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir")
@@ -118,26 +115,32 @@ def append_metrics(model_dir: Path, line: Mapping[str, Any]) -> None:
 
 
 def read_metrics(model_dir: Path) -> list[dict[str, Any]]:
-    """Evaluations of a run, the earliest first; a last line that was cut short is left out."""
+    """Evaluations of a run, the earliest first; a last line that was cut short is left out.
+
+    Raises:
+        UserError: a line before the last is damaged.
+    """
     path = model_dir / "metrics.jsonl"
     if not path.exists():
         return []
     evaluations = []
-    for line in path.read_text().splitlines():
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
             evaluations.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise UserError(f"{path}:{number}: is damaged; remove the line") from error
     return evaluations
 
 
 def rewind_metrics(model_dir: Path, step: int) -> None:
     """Drops evaluations after `step`, which a run that resumes there will make again."""
-    evaluations = read_metrics(model_dir)
-    kept = [json.dumps(line) + "\n" for line in evaluations if line["step"] <= step]
-    if evaluations or (model_dir / "metrics.jsonl").exists():
-        with replacing(model_dir / "metrics.jsonl") as file:
-            file.write("".join(kept).encode())
+    path = model_dir / "metrics.jsonl"
+    if path.exists():
+        kept = [line for line in read_metrics(model_dir) if line["step"] <= step]
+        with replacing(path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
 
 def write_predictions(model_dir: Path, logits: np.ndarray, examples: Examples, step: int) -> None:

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from common import model_dir
+from common import run_files
 from common.cli import RunOptions, option
 from common.errors import UserError
 from common.input import Data, Examples
@@ -30,17 +30,16 @@ def data(test: Examples | None = None) -> Data:
 
 def open_run(path, **settings):
     config = Config(model_dir=path, **settings)
-    return model_dir.open_run(config, "02_pascal_alexnet.py", data(), "float32")
+    return run_files.open_run(config, "02_pascal_alexnet.py", data(), "float32")
 
 
 def test_config_holds_settings_data_versions_and_device(tmp_path):
-    config = model_dir.read_config(open_run(tmp_path / "a" / "run", learning_rate=0.5))
+    config = run_files.read_config(open_run(tmp_path / "a" / "run", learning_rate=0.5))
     assert config["settings"] == {
-        "seed": 0, "precision": "auto", "skip_bad_images": False, "learning_rate": 0.5, "stages": [1, 2],
+        "seed": 0, "precision": "float32", "skip_bad_images": False, "learning_rate": 0.5, "stages": [1, 2],
     }  # fmt: skip
     assert config["resumable_settings"]["steps"] == 100
-    assert config["data"]["name"] == "sample" and config["data"]["test"]["images"] == 3
-    assert config["environment"]["precision"] == "float32"
+    assert config["data"]["name"] == "sample" and config["data"]["splits"]["test"]["images"] == 3
     assert config["environment"]["libraries"].keys() >= {"tensorflow", "keras", "numpy"}
     assert config["environment"]["device"]
 
@@ -53,7 +52,7 @@ def test_default_folder_names_script_data_and_seed(tmp_path, monkeypatch):
 def test_more_steps_and_moved_folders_are_the_same_run(tmp_path):
     open_run(tmp_path)
     open_run(tmp_path, steps=200, data_dir="elsewhere", cache_dir=tmp_path / "other")
-    assert model_dir.read_config(tmp_path)["resumable_settings"]["steps"] == 200
+    assert run_files.read_config(tmp_path)["resumable_settings"]["steps"] == 200
 
 
 @pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"seed": 1}, {"stages": (1,)}])
@@ -70,8 +69,8 @@ def test_other_settings_are_another_run(tmp_path, changed):
 @pytest.mark.parametrize("other", [split(labels=0.0), split(count=4)])
 def test_other_data_is_another_run(tmp_path, other):
     open_run(tmp_path)
-    with pytest.raises(UserError, match="holds another run: test"):
-        model_dir.open_run(Config(model_dir=tmp_path), "x.py", data(other), "float32")
+    with pytest.raises(UserError, match="holds another run: test is other data"):
+        run_files.open_run(Config(model_dir=tmp_path), "x.py", data(other), "float32")
 
 
 def test_a_damaged_config_and_an_unwritable_folder_are_one_line(tmp_path):
@@ -83,28 +82,48 @@ def test_a_damaged_config_and_an_unwritable_folder_are_one_line(tmp_path):
 
 
 def test_metrics_are_appended_and_rewound(tmp_path):
-    assert model_dir.read_metrics(tmp_path) == []
+    assert run_files.read_metrics(tmp_path) == []
     for step in (5, 10, 15):
-        model_dir.append_metrics(tmp_path, {"step": step, "mAP": step / 100})
-    model_dir.rewind_metrics(tmp_path, 10)
-    assert model_dir.read_metrics(tmp_path) == [{"step": 5, "mAP": 0.05}, {"step": 10, "mAP": 0.1}]
+        run_files.append_metrics(tmp_path, {"step": step, "mAP": step / 100})
+    run_files.rewind_metrics(tmp_path, 10)
+    assert run_files.read_metrics(tmp_path) == [{"step": 5, "mAP": 0.05}, {"step": 10, "mAP": 0.1}]
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
-    model_dir.append_metrics(tmp_path, {"step": 5})
+    run_files.append_metrics(tmp_path, {"step": 5})
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 10, "mA')
-    model_dir.rewind_metrics(tmp_path, 10)
-    model_dir.append_metrics(tmp_path, {"step": 15})
+    assert run_files.read_metrics(tmp_path) == [{"step": 5}]
+    run_files.rewind_metrics(tmp_path, 10)
+    run_files.append_metrics(tmp_path, {"step": 15})
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [5, 15]
 
 
 def test_predictions_hold_what_average_precision_needs(tmp_path):
     logits = np.arange(6, dtype=np.float32).reshape(3, 2)
-    model_dir.write_predictions(tmp_path, logits, split(), step=40)
+    run_files.write_predictions(tmp_path, logits, split(), step=40)
     with np.load(tmp_path / "predictions.npz") as stored:
         np.testing.assert_array_equal(stored["logits"], logits)
         assert stored["labels"].shape == stored["weights"].shape == (3, 2)
         assert stored["ids"].tolist() == ["0", "1", "2"] and stored["step"] == 40
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.npz"]
+
+
+def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 5}\n{"st\n{"step": 15}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2: is damaged"):
+        run_files.rewind_metrics(tmp_path, 5)
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_another_precision_is_another_run(tmp_path):
+    open_run(tmp_path)
+    with pytest.raises(UserError, match="precision float32 became bfloat16"):
+        run_files.open_run(Config(model_dir=tmp_path), "x.py", data(), "bfloat16")
+
+
+def test_renamed_data_is_the_same_run(tmp_path):
+    open_run(tmp_path)
+    run_files.open_run(Config(model_dir=tmp_path), "x.py", dataclasses.replace(data(), name="b"), "float32")
