@@ -37,9 +37,16 @@ class Examples:
 
 @dataclass(frozen=True)
 class Data:
-    """What a run is trained and tested on; `name` is what figures and run folders call it."""
+    """What a run is trained and tested on.
+
+    Attributes:
+        name: what run folders call it.
+        title: what figures call it.
+        train, test: the splits.
+    """
 
     name: str
+    title: str
     train: Examples
     test: Examples
 

@@ -77,7 +77,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     run = {
         "settings": _settings(config, resumable=False) | {"precision": precision},
         "data": {
-            "name": data.name,
+            "name": data.title,
             "splits": {examples.split: _describe_split(examples) for examples in (data.train, data.test)},
         },
         "resumable_settings": _settings(config, resumable=True),

@@ -14,6 +14,8 @@ from common.image_cache import cached_images
 from common.input import Data, Examples
 from common.voc_layout import CLASSES, Split, list_path
 
+SAMPLE = "sample"
+
 # Letters, digits and inner dots, so that an id can't name a file outside JPEGImages.
 _IMAGE_ID = re.compile(r"\w[\w-]*(\.[\w-]+)*", re.ASCII)
 
@@ -28,7 +30,7 @@ def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
         cache_dir: where the built-in sample, or what TensorFlow Datasets gave, is written.
 
     Returns:
-        The folder that holds `JPEGImages` and `ImageSets`, and the data set's name.
+        The folder that holds `JPEGImages` and `ImageSets`, and what to call the data set in run folders.
 
     Raises:
         UserError: there is no such folder, or it isn't VOC's.
@@ -45,7 +47,7 @@ def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
                 "--cache_dir names another folder"
             ) from error
         print(f"no --data_dir and no $DATA_DIR: the built-in sample of drawings, {location}")
-        return location, "sample"
+        return location, SAMPLE
     if data_dir == "tfds":
         return voc_tfds.make_voc_layout(cache_dir / "tfds"), "VOC2007"
     given = Path(os.path.expanduser(data_dir))  # leaves the home of an unknown user as it is
@@ -176,4 +178,4 @@ def load_data(options: RunOptions, size: int) -> Data:
     test = load_examples(data_dir, "test", size, options.cache_dir)
     if not test.labels.any():
         raise UserError(f"{data_dir}: no test image shows any class, so nothing can be measured")
-    return Data(name, train, test)
+    return Data(name, "built-in sample" if name == SAMPLE else name, train, test)

@@ -54,4 +54,4 @@ def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
 
 def test_titles_say_which_data(written):
     config = run_files.read_config(written[0].parent.parent)
-    assert figures.describe_data(config) == "noise (37 train / 23 test images)"
+    assert figures.describe_data(config) == "coloured noise (37 train / 23 test images)"

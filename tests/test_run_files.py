@@ -25,7 +25,7 @@ def split(labels: float = 1.0, count: int = 3) -> Examples:
 
 def data(test: Examples | None = None) -> Data:
     train = dataclasses.replace(split(), split="trainval")
-    return Data("sample", train, test or split())
+    return Data("sample", "built-in sample", train, test or split())
 
 
 def open_run(path, **settings):
@@ -39,7 +39,7 @@ def test_config_holds_settings_data_versions_and_device(tmp_path):
         "seed": 0, "precision": "float32", "skip_bad_images": False, "learning_rate": 0.5, "stages": [1, 2],
     }  # fmt: skip
     assert config["resumable_settings"]["steps"] == 100
-    assert config["data"]["name"] == "sample" and config["data"]["splits"]["test"]["images"] == 3
+    assert config["data"]["name"] == "built-in sample" and config["data"]["splits"]["test"]["images"] == 3
     assert config["environment"]["libraries"].keys() >= {"tensorflow", "keras", "numpy"}
     assert config["environment"]["device"]
 

@@ -58,7 +58,12 @@ def network() -> keras.Model:
 def estimator(model_dir: Path, learning_rate: float = 0.01, seed: int = 0) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
     config = Config(model_dir=model_dir, seed=seed, summary_every=5, images_every=20, checkpoint_every=10)
-    open_run(config, __file__, Data("noise", examples("train", 37, 1), examples("test", 23, 2)), "float32")
+    open_run(
+        config,
+        __file__,
+        Data("noise", "coloured noise", examples("train", 37, 1), examples("test", 23, 2)),
+        "float32",
+    )
     optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, 20, 0.5), 0.9)
     metrics = functools.partial(evaluation.multilabel_metrics, classes=CLASSES)
     made = Estimator(network(), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
