@@ -1,6 +1,10 @@
-"""Task 2: CaffeNet on PASCAL VOC 2007 from scratch, with the handout's solver and augmentation.
+"""Task 2: CaffeNet on PASCAL VOC from scratch, with the handout's solver and augmentation.
 
-python 02_pascal_alexnet.py --data_dir $DATA_DIR
+    python 02_pascal_alexnet.py --data_dir $DATA_DIR
+
+An iteration takes about a quarter of a second on 2 cores with bfloat16, the handout's 40,000 about 3 hours.
+At the end it prints the test AP of every class, by two conventions and beside guessing, and where its
+figures are. The same command again goes on with a run that was interrupted.
 """
 
 import functools
