@@ -184,6 +184,9 @@ def run(main: Callable[[], Any]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         name = Path(sys.argv[0]).name
-        print(f"\n{name}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            f"\n{name}: interrupted; the same command goes on from the last checkpoint, if there is one yet",
+            file=sys.stderr,
+        )
         sys.exit(130)
     sys.exit(0)

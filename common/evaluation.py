@@ -111,10 +111,13 @@ def format_table(metrics: dict[str, Any]) -> str:
     """AP per class as lines of text, the best class first, the means last.
 
     Args:
-        metrics: what `multilabel_metrics` gives.
+        metrics: what `multilabel_metrics` gives, with the "step" it was made at.
     """
     columns = ("AP", "AP_11point", "AP_guessing")
-    lines = [f"{'class':<16}{'AP':>8}{'11-point':>10}{'guessing':>10}"]
+    lines = [
+        f"test scores after {metrics['step']:,} iterations",
+        f"{'class':<16}{'AP':>8}{'11-point':>10}{'guessing':>10}",
+    ]
     for name in sorted(metrics["AP"], key=metrics["AP"].get, reverse=True):
         ap, ap11, guess = (metrics[column][name] for column in columns)
         lines.append(f"{name:<16}{ap:>8.3f}{ap11:>10.3f}{guess:>10.3f}")

@@ -10,6 +10,7 @@ from common import run_files
 
 _SIZE = (8, 5)  # inches
 _DPI = 120
+_ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that no line strikes text through
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -34,6 +35,7 @@ def loss_curves(evaluations: Sequence[Mapping[str, Any]], title: str, path: Path
     axes.plot(steps, [line["test_loss"] for line in evaluations], ".-", label="test")
     axes.set(title=f"Loss: {title}", xlabel="iteration", ylabel="cross entropy [nats per label]")
     axes.legend()
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     return _save(figure, path)
 
@@ -55,6 +57,7 @@ def map_curves(evaluations: Sequence[Mapping[str, Any]], title: str, path: Path)
     axes.set(title=f"Test mAP: {title}", xlabel="iteration", ylabel="mean average precision")
     axes.set_ylim(bottom=0)
     axes.legend()
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     return _save(figure, path)
 
@@ -73,7 +76,7 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
     axes.barh(names, values, label="AP")
     guessing = [metrics["AP_guessing"][name] for name in names]
     for name, value, guess in zip(names, values, guessing, strict=True):
-        axes.text(max(value, guess) + 0.012, name, f"{value:.2f}", va="center", fontsize=8)
+        axes.text(max(value, guess) + 0.012, name, f"{value:.2f}", va="center", fontsize=8, bbox=_ON_WHITE)
     axes.plot(guessing, names, "|", color="black", markersize=11, label="guessing")
     axes.axvline(metrics["mAP"], color="gray", linestyle="--", label=f"mAP, {metrics['mAP']:.3f}")
     axes.set(title=f"Test AP per class: {title}", xlabel="average precision", xlim=(0, 1))

@@ -154,7 +154,7 @@ class Progress(Hook):
 
     def begin(self, estimator: "Estimator") -> None:
         step = estimator.step
-        done = f"{step:,} of {self._last_step:,} steps are made"
+        done = f"{step:,} of {max(step, self._last_step):,} steps are made"
         what = "evaluating" if step >= self._last_step else "going on" if step else "starting"
         config = run_files.read_config(estimator.model_dir)
         where = f"{config['settings']['precision']} on {config['environment']['device']}"

@@ -133,7 +133,7 @@ def test_a_class_without_positives_is_left_out_and_named(scored):
     assert set(metrics["AP"]) == {"cat", "cow", "car"}
     others = [everything["AP"][name] for name in ("cat", "cow", "car")]
     assert metrics["mAP"] == pytest.approx(np.mean(others))
-    assert "dog" in format_table(metrics).splitlines()[-1]
+    assert "dog" in format_table({"step": 40, **metrics}).splitlines()[-1]
 
 
 def test_a_class_whose_positives_do_not_count_has_none(scored):
@@ -166,12 +166,14 @@ def test_nothing_to_count_has_no_mean(scored):
     assert metrics["AP"] == {}
     assert metrics["classes_without_positives"] == list(CLASSES)
     assert np.isnan([metrics["mAP"], metrics["mAP_11point"], metrics["mAP_guessing"]]).all()
-    assert "nan" in format_table(metrics)
+    assert "nan" in format_table({"step": 40, **metrics})
 
 
 def test_the_table_has_every_class_best_first_and_the_means(scored):
     metrics = multilabel_metrics(*scored, CLASSES)
-    rows = [line.split() for line in format_table(metrics).splitlines()]
+    title, *lines = format_table({"step": 40, **metrics}).splitlines()
+    assert title == "test scores after 40 iterations"
+    rows = [line.split() for line in lines]
     best_first = sorted(CLASSES, key=lambda name: -metrics["AP"][name])
     assert [row[0] for row in rows] == ["class", *best_first, "mean"]
     for name, *values in rows[1:-1]:
