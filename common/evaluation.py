@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, confusion_matrix
 
 from common.errors import UserError
 
@@ -62,6 +62,15 @@ def guessing_average_precision(labels: np.ndarray) -> float:
     return (harmonic + (positives - 1) / (count - 1) * (count - harmonic)) / count
 
 
+def _check_finite(logits: np.ndarray, classes: Sequence[str]) -> None:
+    if not np.isfinite(logits).all():
+        row, column = np.argwhere(~np.isfinite(logits))[0]
+        raise UserError(
+            f"the score of {classes[column]} for test image number {row} is {logits[row, column]}; "
+            "the network has diverged, try a lower --learning_rate"
+        )
+
+
 def multilabel_metrics(
     labels: np.ndarray, logits: np.ndarray, weights: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
@@ -82,12 +91,7 @@ def multilabel_metrics(
     Raises:
         UserError: a logit is NaN or infinite.
     """
-    if not np.isfinite(logits).all():
-        row, column = np.argwhere(~np.isfinite(logits))[0]
-        raise UserError(
-            f"the score of {classes[column]} for test image number {row} is {logits[row, column]}; "
-            "the network has diverged, try a lower --learning_rate"
-        )
+    _check_finite(logits, classes)
     scores = break_ties(labels, logits)
     per_class: dict[str, dict[str, float]] = {"AP": {}, "AP_11point": {}, "AP_guessing": {}}
     without_positives = []
@@ -105,6 +109,28 @@ def multilabel_metrics(
         for kind, values in per_class.items()
     }
     return {**means, **per_class, "classes_without_positives": without_positives}
+
+
+def accuracy_metrics(labels: np.ndarray, logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Share of images whose highest logit is the right class (handout Q0.1).
+
+    Args:
+        labels: (N,) whole numbers, the class.
+        logits: (N, C) finite.
+        weights: (N,), 0 where an image is not to be counted.
+
+    Returns:
+        "accuracy", 0 to 1, and "confusion", C x C counts as lists: row is the class, column the guess.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
+    _check_finite(logits, [str(c) for c in range(logits.shape[1])])
+    counted = weights != 0
+    guesses = np.argmax(logits, axis=1)
+    confusion = confusion_matrix(labels[counted], guesses[counted], labels=np.arange(logits.shape[1]))
+    accuracy = float(np.trace(confusion) / max(confusion.sum(), 1))
+    return {"accuracy": accuracy, "confusion": confusion.tolist()}
 
 
 def format_table(metrics: dict[str, Any]) -> str:

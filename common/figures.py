@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from common import run_files
+from common.input import Examples
 
 _SIZE = (8, 5)  # inches
 _DPI = 120
@@ -40,25 +42,77 @@ def loss_curves(evaluations: Sequence[Mapping[str, Any]], title: str, path: Path
     return _save(figure, path)
 
 
-def map_curves(evaluations: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
-    """Test mAP over the iterations, by both conventions, beside guessing.
+def score_curves(
+    evaluations: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, str],
+    guessing: float,
+    title: str,
+    path: Path,
+) -> Path:
+    """Test scores over the iterations, beside guessing.
 
     Args:
         evaluations, title, path: as for `loss_curves`.
+        scores: what to draw, by its name in metrics.jsonl, with its label; 0 to 1, higher is better.
+        guessing: the score of random guesses.
     """
     figure = Figure(_SIZE)
     axes = figure.add_subplot()
     steps = [line["step"] for line in evaluations]
-    axes.plot(steps, [line["mAP"] for line in evaluations], ".-", label="mAP")
-    eleven = [line["mAP_11point"] for line in evaluations]
-    axes.plot(steps, eleven, ".-", label="mAP, VOC 2007's 11 points")
-    guessing = evaluations[-1]["mAP_guessing"]
+    for name, label in scores.items():
+        axes.plot(steps, [line[name] for line in evaluations], ".-", label=label)
     axes.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
-    axes.set(title=f"Test mAP: {title}", xlabel="iteration", ylabel="mean average precision")
+    axes.set(title=f"Test score: {title}", xlabel="iteration", ylabel=next(iter(scores.values())))
     axes.set_ylim(bottom=0)
     axes.legend()
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
+    return _save(figure, path)
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], title: str, path: Path) -> Path:
+    """How often each class was taken for each.
+
+    Args:
+        counts: C x C; row is the class, column the guess.
+        title, path: as for `loss_curves`.
+    """
+    matrix = np.array(counts)
+    figure = Figure((7, 6.5))
+    axes = figure.add_subplot()
+    # Shades by row, so that a rare class shows its confusions as clearly as a common one.
+    axes.imshow(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            color = "white" if count > matrix[row].sum() / 2 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
+    axes.set(title=f"Confusion matrix: {title}", xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(matrix)))
+    axes.set_yticks(range(len(matrix)))
+    return _save(figure, path)
+
+
+def most_confidently_wrong(examples: Examples, logits: np.ndarray, title: str, path: Path) -> Path:
+    """The 20 images whose wrong guess has the highest probability, with truth, guess and probability.
+
+    Args:
+        examples: images uint8 (N, H, W, 1), labels (N,).
+        logits: (N, C).
+        title, path: as for `loss_curves`.
+    """
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    guesses, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(guesses != examples.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:20]
+    figure = Figure((9, 8), layout="constrained")
+    figure.suptitle(f"Most confidently wrong: {title}")
+    grid = list(figure.subplots(4, 5).flat)
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, index in zip(grid, worst, strict=False):
+        axes.imshow(examples.images[index, ..., 0], cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(f"{examples.labels[index]}, taken for {guesses[index]}\n{confidence[index]:.1%}")
     return _save(figure, path)
 
 
@@ -109,6 +163,36 @@ def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
     folder = model_dir / "figures"
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
-        map_curves(evaluations, title, folder / "mAP.png"),
+        score_curves(
+            evaluations,
+            {"mAP": "mAP", "mAP_11point": "mAP, VOC 2007's 11 points"},
+            last["mAP_guessing"],
+            title,
+            folder / "mAP.png",
+        ),
         ap_per_class(last, f"{title}\niteration {last['step']:,}", folder / "ap_per_class.png"),
+    ]
+
+
+def write_digit_figures(model_dir: Path, examples: Examples) -> list[Path]:
+    """The curves, the confusion matrix and the worst mistakes of a run, into its figures/.
+
+    Args:
+        model_dir: of the run; it has predictions.npz and at least one line in metrics.jsonl.
+        examples: the test split.
+
+    Returns:
+        The files.
+    """
+    evaluations = run_files.read_metrics(model_dir)
+    title = describe_data(run_files.read_config(model_dir))
+    last = evaluations[-1]
+    folder = model_dir / "figures"
+    with np.load(model_dir / "predictions.npz") as stored:
+        logits = stored["logits"]
+    return [
+        loss_curves(evaluations, title, folder / "loss.png"),
+        score_curves(evaluations, {"accuracy": "accuracy"}, 0.1, title, folder / "accuracy.png"),
+        confusion_matrix(last["confusion"], title, folder / "confusion.png"),
+        most_confidently_wrong(examples, logits, title, folder / "mistakes.png"),
     ]

@@ -18,5 +18,24 @@ def sigmoid_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
         () float32, nats.
     """
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-    counted = tf.math.count_nonzero(weights, dtype=cross_entropy.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(weights * cross_entropy), counted)
+    return _mean_by_nonzero_weights(cross_entropy, weights)
+
+
+def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """One class an image (handout Task 0), with the reduction of `sigmoid_cross_entropy`.
+
+    Args:
+        labels: (B,) int64, the class.
+        logits: (B, classes) float32.
+        weights: (B,) float32, 0 where an image is not to be counted.
+
+    Returns:
+        () float32, nats.
+    """
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return _mean_by_nonzero_weights(cross_entropy, weights)
+
+
+def _mean_by_nonzero_weights(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    counted = tf.math.count_nonzero(weights, dtype=losses.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * losses), counted)

@@ -84,3 +84,49 @@ def caffenet(
         ],
         name="caffenet",
     )
+
+
+def layers_tutorial_cnn(
+    classes: int,
+    input_shape: tuple[int, int, int],
+    *,
+    dropout: float = 0.4,
+    seed: int = 0,
+) -> keras.Model:
+    """The network of TensorFlow's old layers tutorial, which the handout starts from (Task 0).
+
+    Kernels have the tutorial's default initialiser, Glorot and Bengio's uniform; biases are 0. Pixels
+    are scaled to 0..1, as the tutorial's MNIST came.
+
+    Args:
+        classes: number of logits.
+        input_shape: height, width and channels of the images.
+        dropout: share of the dense layer set to 0 in training.
+        seed: of the initial weights and of dropout.
+
+    Returns:
+        A model from uint8 (B, *input_shape) to logits float32 (B, classes), with layers conv1, pool1,
+        conv2, pool2, flatten, dense, dropout, logits.
+    """
+    initializer = _seeded("xavier", seed)
+
+    def conv(filters: int, name: str):
+        return layers.Conv2D(
+            filters, 5, padding="same", activation="relu", kernel_initializer=initializer(), name=name
+        )
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape, dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255, dtype="float32", name="scale"),
+            conv(32, "conv1"),
+            layers.MaxPooling2D(2, name="pool1"),
+            conv(64, "conv2"),
+            layers.MaxPooling2D(2, name="pool2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(1024, "relu", kernel_initializer=initializer(), name="dense"),
+            layers.Dropout(dropout, seed=seed, name="dropout"),
+            layers.Dense(classes, kernel_initializer=initializer(), dtype="float32", name="logits"),
+        ],
+        name="layers_tutorial_cnn",
+    )

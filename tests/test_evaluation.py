@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from common.errors import UserError
 from common.evaluation import (
+    accuracy_metrics,
     break_ties,
     format_table,
     guessing_average_precision,
@@ -181,3 +182,16 @@ def test_the_table_has_every_class_best_first_and_the_means(scored):
         assert values == [f"{value:.3f}" for value in expected]
     means = (metrics[kind] for kind in ("mAP", "mAP_11point", "mAP_guessing"))
     assert rows[-1][1:] == [f"{value:.3f}" for value in means]
+
+
+def test_accuracy_and_confusion_by_hand():
+    """Five images of two classes; the last doesn't count, the second is taken for the other class."""
+    labels = np.array([0, 0, 1, 1, 1])
+    logits = np.array([[2.0, 1.0], [0.0, 3.0], [0.0, 1.0], [-1.0, 0.0], [5.0, 0.0]])
+    metrics = accuracy_metrics(labels, logits, np.array([1, 1, 1, 1, 0]))
+    assert metrics == {"accuracy": 0.75, "confusion": [[1, 1], [0, 2]]}
+
+
+def test_accuracy_of_a_score_that_is_no_number_is_an_error():
+    with pytest.raises(UserError, match="diverged"):
+        accuracy_metrics(np.array([0]), np.array([[0.0, np.nan]]), np.ones(1))

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from common import figures, run_files
+from common.input import Examples
 from tests import tiny_run
 
 
@@ -55,3 +56,24 @@ def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
 def test_titles_say_which_data(written):
     config = run_files.read_config(written[0].parent.parent)
     assert figures.describe_data(config) == "coloured noise (37 train / 23 test images)"
+
+
+def test_the_most_confident_mistakes_come_first_and_right_guesses_not_at_all(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    images = np.zeros((4, 2, 2, 1), np.uint8)
+    examples = Examples("test", images, np.array([0, 1, 1, 0]), np.ones(4, np.float32), list("abcd"))
+    logits = np.log([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.99, 0.01]])
+    figures.most_confidently_wrong(examples, logits, "x", tmp_path / "mistakes.png")
+    titles = [axes.get_title() for axes in drawn[0].axes if axes.images]
+    assert titles == ["1, taken for 0\n90.0%", "1, taken for 0\n70.0%"]
+
+
+def test_confusion_matrix_shows_every_count(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    figures.confusion_matrix([[5, 1], [0, 1234]], "x", tmp_path / "confusion.png")
+    (axes,) = drawn[0].axes
+    shown = {(text.get_position(), text.get_text()) for text in axes.texts}
+    assert shown == {((0, 0), "5"), ((1, 0), "1"), ((1, 1), "1,234")}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")

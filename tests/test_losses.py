@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.metrics import log_loss
 
-from common.losses import sigmoid_cross_entropy
+from common.losses import sigmoid_cross_entropy, softmax_cross_entropy
 
 
 def definition(labels, logits, weights) -> float:
@@ -81,3 +82,19 @@ def test_gradient_is_probability_minus_label_where_counted_and_0_elsewhere(batch
     assert np.all(gradient[weights == 0] == 0)
     expected = weights * (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) / np.sum(weights)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_softmax_cross_entropy_is_scikit_learns_log_loss():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(9, 4)).astype(np.float32), rng.integers(0, 4, 9)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    loss = softmax_cross_entropy(tf.constant(labels), tf.constant(logits), tf.ones(9))
+    assert float(loss) == pytest.approx(log_loss(labels, probabilities, labels=range(4)), rel=1e-5)
+
+
+def test_softmax_cross_entropy_of_images_that_do_not_count():
+    """Two images of probability 1/2 and 1/4 for their class; a third of weight 0."""
+    logits = tf.math.log([[0.5, 0.5], [0.25, 0.75], [1.0, 0.01]])
+    loss = softmax_cross_entropy(tf.constant([0, 0, 1]), logits, tf.constant([1.0, 1.0, 0.0]))
+    assert float(loss) == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-6)
+    assert float(softmax_cross_entropy(tf.constant([0, 0, 1]), logits, tf.zeros(3))) == 0

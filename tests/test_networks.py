@@ -181,3 +181,21 @@ def test_dropout_takes_its_share_and_seed(images):
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(in_training(1)[0], first)
     assert not np.array_equal(in_training(2)[0], first)
+
+
+def test_the_tutorials_network_is_that_of_the_layers_tutorial():
+    model = networks.layers_tutorial_cnn(10, (28, 28, 1))
+    shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in model.layers}
+    assert shapes == {
+        "scale": (28, 28, 1), "conv1": (28, 28, 32), "pool1": (14, 14, 32), "conv2": (14, 14, 64),
+        "pool2": (7, 7, 64), "flatten": (3136,), "dense": (1024,), "dropout": (1024,), "logits": (10,),
+    }  # fmt: skip
+    by_hand = (25 * 32 + 32) + (25 * 32 * 64 + 64) + (3136 * 1024 + 1024) + (1024 * 10 + 10)
+    assert model.count_params() == by_hand
+    assert model.get_layer("dropout").rate == 0.4
+
+
+def test_the_tutorials_network_sees_pixels_of_0_to_1():
+    model = networks.layers_tutorial_cnn(10, (28, 28, 1))
+    white = np.full((1, 28, 28, 1), 255, np.uint8)
+    np.testing.assert_allclose(output_of(model, "scale", white), 1.0, rtol=1e-6)

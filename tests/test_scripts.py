@@ -93,6 +93,61 @@ def test_a_broken_image_stops_the_run_or_is_left_out_of_training_alone(voc, tmp_
         script.main([*arguments, "--skip_bad_images"])
 
 
+def write_mnist(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for stem, count in (("train", 30), ("t10k", 20)):
+        images, labels = (
+            rng.integers(0, 256, (count, 28, 28), np.uint8),
+            np.arange(count, dtype=np.uint8) % 10,
+        )
+        for array, kind in ((images, "images-idx3"), (labels, "labels-idx1")):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (folder / f"{stem}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return folder
+
+
+def test_mnist_trains_evaluates_and_writes_the_run(tmp_path, capsys):
+    script = load("00_mnist.py")
+    arguments = ["--data_dir", str(write_mnist(tmp_path / "mnist")), "--model_dir", str(tmp_path / "run")]
+    metrics = script.main([*arguments, "--steps", "6", "--eval_every", "2", "--batch_size", "8"])
+    assert metrics["step"] == 6 and 0 <= metrics["accuracy"] <= 1
+    assert np.sum(metrics["confusion"]) == 20
+    lines = read_metrics(tmp_path / "run")
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    figures = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
+    assert figures == ["accuracy.png", "confusion.png", "loss.png", "mistakes.png"]
+    assert f"test accuracy {metrics['accuracy']:.4f} after 6 iterations" in capsys.readouterr().out
+
+
+def test_mnist_defaults_are_the_handouts():
+    config = load("00_mnist.py").Config()
+    assert (config.steps, config.batch_size, config.learning_rate, config.dropout) == (
+        20_000,
+        100,
+        0.001,
+        0.4,
+    )
+    assert config.steps / config.eval_every >= 100
+
+
+def test_the_small_network_trains_on_pascal(voc, tmp_path, capsys):
+    script = load("01_pascal.py")
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--batch_size", "4"]
+    arguments += ["--model_dir", str(tmp_path / "run"), "--image_size", "32"]
+    metrics = script.main([*arguments, "--steps", "3", "--eval_every", "2"])
+    assert metrics["step"] == 3 and 0 < metrics["mAP"] < 1
+    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 3]
+    assert "guessing" in capsys.readouterr().out
+
+
+def test_the_small_network_has_task_0s_solver_and_1000_iterations():
+    mnist, pascal = load("00_mnist.py").Config(), load("01_pascal.py").Config()
+    assert (pascal.steps, pascal.image_size) == (1_000, 256)
+    for name in ("batch_size", "learning_rate", "dropout"):
+        assert getattr(pascal, name) == getattr(mnist, name)
+
+
 @pytest.mark.parametrize("wrong", [["--epochs", "3"], ["--data_dir", "nowhere"]])
 def test_user_errors_are_one_line_and_exit_code_2(wrong, tmp_path):
     process = subprocess.run(
