@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -17,6 +18,7 @@ SIZE = 28  # pixels along each side
 CLASSES = 10
 
 _FILES = {"train": ("train-images", "train-labels"), "test": ("t10k-images", "t10k-labels")}
+_MIRROR = "storage.googleapis.com"  # where TensorFlow Datasets has MNIST from
 _DIGITS_FOR_TRAINING = 1_500  # of scikit-learn's 1,797
 
 
@@ -103,7 +105,12 @@ def _from_files(folder: Path) -> Data:
 def _from_tfds() -> Data:
     import tensorflow_datasets as tfds
 
-    train, test = (tfds.load("mnist", split=s, batch_size=-1) for s in ("train", "test"))
+    builder = tfds.builder("mnist")
+    if not builder.is_prepared():
+        # Without a network the download itself would be tried again and again for minutes.
+        socket.getaddrinfo(_MIRROR, 443)
+        builder.download_and_prepare()
+    train, test = (builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test"))
     splits = [
         _examples(name, split["image"].numpy(), split["label"].numpy())
         for name, split in (("train", train), ("test", test))
