@@ -49,7 +49,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     model_dir = open_run(config, __file__, data, precision)
     estimator = Estimator(
         model=networks.layers_tutorial_cnn(
-            mnist.CLASSES, data.train.images.shape[1:], dropout=config.dropout, seed=config.seed
+            mnist.CLASSES,
+            data.train.images.shape[1:],
+            scale=1 / 255,
+            dropout=config.dropout,
+            seed=config.seed,
         ),
         optimizer=keras.optimizers.SGD(config.learning_rate),
         loss=losses.softmax_cross_entropy,

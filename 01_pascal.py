@@ -47,7 +47,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     model_dir = open_run(config, __file__, data, precision)
     estimator = Estimator(
         model=networks.layers_tutorial_cnn(
-            len(CLASSES), data.train.images.shape[1:], dropout=config.dropout, seed=config.seed
+            len(CLASSES),
+            data.train.images.shape[1:],
+            scale=1.0,
+            dropout=config.dropout,
+            seed=config.seed,
         ),
         optimizer=keras.optimizers.SGD(config.learning_rate),
         loss=losses.sigmoid_cross_entropy,

@@ -90,17 +90,19 @@ def layers_tutorial_cnn(
     classes: int,
     input_shape: tuple[int, int, int],
     *,
+    scale: float,
     dropout: float = 0.4,
     seed: int = 0,
 ) -> keras.Model:
     """The network of TensorFlow's old layers tutorial, which the handout starts from (Task 0).
 
-    Kernels have the tutorial's default initialiser, Glorot and Bengio's uniform; biases are 0. Pixels
-    are scaled to 0..1, as the tutorial's MNIST came.
+    Kernels have the tutorial's default initialiser, Glorot and Bengio's uniform; biases are 0.
 
     Args:
         classes: number of logits.
         input_shape: height, width and channels of the images.
+        scale: factor to the pixels. The tutorial's MNIST comes as 0..1, so that is 1/255; PASCAL comes as
+            0..255 (handout Q1.1), so that is 1.
         dropout: share of the dense layer set to 0 in training.
         seed: of the initial weights and of dropout.
 
@@ -118,7 +120,7 @@ def layers_tutorial_cnn(
     return keras.Sequential(
         [
             keras.Input(input_shape, dtype="uint8", name="image"),
-            layers.Rescaling(1 / 255, dtype="float32", name="scale"),
+            layers.Rescaling(scale, dtype="float32", name="scale"),
             conv(32, "conv1"),
             layers.MaxPooling2D(2, name="pool1"),
             conv(64, "conv2"),

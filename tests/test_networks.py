@@ -184,7 +184,7 @@ def test_dropout_takes_its_share_and_seed(images):
 
 
 def test_the_tutorials_network_is_that_of_the_layers_tutorial():
-    model = networks.layers_tutorial_cnn(10, (28, 28, 1))
+    model = networks.layers_tutorial_cnn(10, (28, 28, 1), scale=1 / 255)
     shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in model.layers}
     assert shapes == {
         "scale": (28, 28, 1), "conv1": (28, 28, 32), "pool1": (14, 14, 32), "conv2": (14, 14, 64),
@@ -196,6 +196,6 @@ def test_the_tutorials_network_is_that_of_the_layers_tutorial():
 
 
 def test_the_tutorials_network_sees_pixels_of_0_to_1():
-    model = networks.layers_tutorial_cnn(10, (28, 28, 1))
+    model = networks.layers_tutorial_cnn(10, (28, 28, 1), scale=1 / 255)
     white = np.full((1, 28, 28, 1), 255, np.uint8)
     np.testing.assert_allclose(output_of(model, "scale", white), 1.0, rtol=1e-6)
