@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     model_dir = open_run(config, __file__, data, precision)
     estimator = Estimator(
         model=networks.layers_tutorial_cnn(
-            mnist.CLASSES,
+            len(mnist.CLASSES),
             data.train.images.shape[1:],
             scale=1 / 255,
             dropout=config.dropout,
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         EvalInput(data.test, config.eval_batch_size, lambda images: images),
         config.steps,
         config.eval_every,
-        hooks.standard(config, config.steps),
+        hooks.standard(config, config.steps, data.train.classes),
     )
     print(f"test accuracy {metrics['accuracy']:.4f} after {metrics['step']:,} iterations")
     for path in figures.write_digit_figures(model_dir, data.test):

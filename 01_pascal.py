@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         EvalInput(data.test, config.eval_batch_size, lambda images: images),
         config.steps,
         config.eval_every,
-        hooks.standard(config, config.steps),
+        hooks.standard(config, config.steps, data.train.classes),
     )
     print(evaluation.format_table(metrics))
     for path in figures.write_multilabel_figures(model_dir, "two-layer network"):

@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         EvalInput(data.test, config.eval_batch_size, lambda images: augment.center_crop(images, CROP_SIZE)),
         config.steps,
         config.eval_every,
-        hooks.standard(config, config.steps, hooks.Snapshots("conv1", config.snapshot_steps)),
+        hooks.standard(
+            config, config.steps, data.train.classes, hooks.Snapshots("conv1", config.snapshot_steps)
+        ),
     )
     print(evaluation.format_table(metrics))
     for path in figures.write_multilabel_figures(model_dir, "CaffeNet"):

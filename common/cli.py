@@ -72,6 +72,9 @@ class RunOptions:
     checkpoint_every: int = option(1_000, "steps between checkpoints", minimum=1, resumable=True)
     summary_every: int = option(100, "steps between TensorBoard scalars", minimum=1, resumable=True)
     images_every: int = option(1_000, "steps between TensorBoard images", minimum=1, resumable=True)
+    histograms_every: int = option(
+        1_000, "steps between TensorBoard histograms of weights and gradients", minimum=1, resumable=True
+    )
     skip_bad_images: bool = option(False, "train without images that can't be read, instead of stopping")
 
 

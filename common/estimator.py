@@ -125,17 +125,33 @@ class Estimator:
 
     @tf.function(autograph=False)
     def _train_step(
-        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """One update; returns the loss before it and the learning rate it used."""
+        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, keep_gradients: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """One update; returns the loss before it, the learning rate it used and, if asked, gradients.
+
+        `keep_gradients` makes a graph of its own, so that the other one need not keep any.
+        """
         with tf.GradientTape() as tape:
             loss = self._loss(labels, self.model(images, training=True), weights)
         variables = self.model.trainable_variables
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply(gradients, variables)
         self._loss_sum.assign_add(loss)
         self._loss_count.assign_add(1.0)
-        return loss, learning_rate
+        return loss, learning_rate, gradients if keep_gradients else []
+
+    def step_graph(self, done: Step) -> tf.Graph:
+        """The operations of a training step like `done`, forward, backward and update."""
+        return self._train_step.get_concrete_function(done.images, done.labels, done.weights, False).graph
+
+    def trainable_variables(self) -> dict[str, keras.Variable]:
+        """The network's weights by the field's names, "conv1/kernel"."""
+        return {
+            f"{layer.name}/{variable.name}": variable
+            for layer in self.model.layers
+            for variable in layer.trainable_variables
+        }
 
     @tf.function(autograph=False, reduce_retracing=True)
     def _forward(self, images: tf.Tensor) -> tf.Tensor:
@@ -167,9 +183,17 @@ class Estimator:
         for step in range(first, steps + 1):
             started = time.perf_counter()
             images, labels, weights = next(batches)
-            loss, learning_rate = self._train_step(images, labels, weights)
+            keep_gradients = any(hook.wants_gradients(step) for hook in hooks)
+            loss, learning_rate, gradients = self._train_step(images, labels, weights, keep_gradients)
             # Reading the loss waits for a GPU, so that the time is the step's.
-            done = Step(float(loss), float(learning_rate), images)
+            done = Step(
+                float(loss),
+                float(learning_rate),
+                images,
+                labels,
+                weights,
+                dict(zip(self.trainable_variables(), gradients, strict=False)),
+            )
             if step > first:  # the first step also builds the graph
                 self.train_seconds += time.perf_counter() - started
                 self.images_trained += input.batch_size

@@ -2,14 +2,14 @@
 
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from common import run_files, summaries
+from common import pretrained, run_files, summaries
 from common.cli import RunOptions
 from common.errors import UserError
 from common.input import EvalInput
@@ -24,12 +24,16 @@ class Step(NamedTuple):
     Attributes:
         loss: of this step's batch, before its update.
         learning_rate: the one that this step's update used.
-        images: the batch as the network saw it.
+        images, labels, weights: the batch as the network saw it.
+        gradients: by variable, "conv1/kernel"; empty unless a hook wants them at this step.
     """
 
     loss: float
     learning_rate: float
     images: tf.Tensor
+    labels: tf.Tensor
+    weights: tf.Tensor
+    gradients: Mapping[str, tf.Tensor]
 
 
 class Hook:
@@ -37,6 +41,10 @@ class Hook:
 
     def begin(self, estimator: "Estimator") -> None:
         """Before the first step of this process, after the latest checkpoint was restored."""
+
+    def wants_gradients(self, step: int) -> bool:
+        """Whether `after_step` of this step is to be given the gradients."""
+        return False
 
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
         """After step number `step` (from 1), which is also the global step."""
@@ -114,6 +122,11 @@ class Evaluate(Hook):
         run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
         run_files.append_metrics(estimator.model_dir, self.latest)
         summaries.write_evaluation(estimator.summary_writer, step, metrics)
+        examples = self._input.examples
+        if examples.labels.ndim == 2:  # each class a decision of its own
+            summaries.write_pr_curves(
+                estimator.summary_writer, step, examples.labels, logits, examples.weights, examples.classes
+            )
         train_loss = "" if self.latest["train_loss"] is None else f"{self.latest['train_loss']:.4f}"
         tqdm.write(
             f"step {step:>6,}  train loss {train_loss}  test loss {metrics['loss']:.4f}  "
@@ -172,25 +185,69 @@ class Progress(Hook):
         self._bar.close()
 
 
-class Summaries(Hook):
-    """TensorBoard's training scalars every so many steps, images less often, the settings once."""
+class Restore(Hook):
+    """Gives the network of a new run weights made elsewhere; a run that goes on has its own."""
 
-    def __init__(self, every: int, images_every: int) -> None:
+    def __init__(self, init_from: str, up_to: str) -> None:
+        """
+        Args:
+            init_from: see `common.pretrained.open_weights`.
+            up_to: the last layer to restore.
+        """
+        self._init_from = init_from
+        self._up_to = up_to
+
+    def begin(self, estimator: "Estimator") -> None:
+        if estimator.step:
+            return
+        weights = pretrained.open_weights(self._init_from, with_classifier=self._up_to.startswith("fc"))
+        outcome = pretrained.restore(estimator.model, weights, self._up_to)
+        print(f"restored from {weights.name}: {', '.join(outcome.restored)}")
+        print(f"initialised: {', '.join(outcome.initialised) or 'nothing'}")
+        print(f"ignored: {', '.join(outcome.ignored) or 'nothing'}", flush=True)
+
+
+class Summaries(Hook):
+    """TensorBoard's training scalars every so many steps, images and histograms less often.
+
+    The settings and the graphs are written once. At any other step this costs nothing.
+    """
+
+    def __init__(self, every: int, images_every: int, histograms_every: int, classes: Sequence[str]) -> None:
+        """
+        Args:
+            every, images_every, histograms_every: steps; images and histograms of the first step are
+                written too.
+            classes: names, for the captions of the images.
+        """
         self._every = every
         self._images_every = images_every
+        self._histograms_every = histograms_every
+        self._classes = classes
         self._rate = _Rate()
 
     def begin(self, estimator: "Estimator") -> None:
         config = run_files.read_config(estimator.model_dir)
         summaries.write_config(estimator.summary_writer, config, estimator.step)
 
+    def wants_gradients(self, step: int) -> bool:
+        return step % self._histograms_every == 0 or step == 1
+
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
         writer = estimator.summary_writer
+        if step == 1:
+            summaries.write_graphs(writer, estimator.step_graph(done), estimator.model)
         if step % self._every == 0:
             rate = self._rate.read(estimator)
             summaries.write_training(writer, step, done.loss, done.learning_rate, rate)
         if step % self._images_every == 0 or step == 1:
-            summaries.write_images(writer, step, done.images)
+            captions = summaries.describe_labels(done.labels.numpy(), done.weights.numpy(), self._classes)
+            summaries.write_images(writer, step, done.images.numpy(), captions)
+        if self.wants_gradients(step):
+            gradients = {name: gradient.numpy() for name, gradient in done.gradients.items()}
+            weights = {name: v.numpy() for name, v in estimator.trainable_variables().items()}
+            summaries.write_histograms(writer, step, "gradients", gradients)
+            summaries.write_histograms(writer, step, "weights", weights)
 
     def close(self, estimator: "Estimator") -> None:
         estimator.summary_writer.flush()
@@ -221,14 +278,15 @@ class Snapshots(Hook):
             np.save(folder / f"{self._layer}_{step:06}.npy", kernel.numpy())
 
 
-def standard(options: RunOptions, steps: int, *more: Hook) -> list[Hook]:
+def standard(options: RunOptions, steps: int, classes: Sequence[str], *more: Hook) -> list[Hook]:
     """The hooks of every training script.
 
     Args:
         options: how often to write what.
         steps: of the whole run.
+        classes: their names.
         more: the script's own; they come before the checkpoint of the same step, which is then known
             to include what they did.
     """
-    summaries_hook = Summaries(options.summary_every, options.images_every)
-    return [StopAtNaN(), Progress(steps), summaries_hook, *more, Checkpoints(options.checkpoint_every)]
+    tensorboard = Summaries(options.summary_every, options.images_every, options.histograms_every, classes)
+    return [StopAtNaN(), Progress(steps), *more, tensorboard, Checkpoints(options.checkpoint_every)]

@@ -23,6 +23,7 @@ class Examples:
         labels: (N, ...), what the loss takes.
         weights: float32, of the shape the loss takes; entries of weight 0 are ignored.
         ids: N names of the images.
+        classes: names of what the labels number.
     """
 
     split: str
@@ -30,6 +31,7 @@ class Examples:
     labels: np.ndarray
     weights: np.ndarray
     ids: Sequence[str]
+    classes: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.images)

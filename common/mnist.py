@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.input import Data, Examples
 
 SIZE = 28  # pixels along each side
-CLASSES = 10
+CLASSES = tuple("0123456789")
 
 _FILES = {"train": ("train-images", "train-labels"), "test": ("t10k-images", "t10k-labels")}
 _MIRROR = "storage.googleapis.com"  # where TensorFlow Datasets has MNIST from
@@ -81,6 +81,7 @@ def _examples(split: str, images: np.ndarray, labels: np.ndarray) -> Examples:
         labels=labels.astype(np.int64),
         weights=np.ones(len(labels), np.float32),
         ids=[f"{number:05}" for number in range(len(labels))],
+        classes=CLASSES,
     )
 
 
@@ -96,7 +97,7 @@ def _from_files(folder: Path) -> Data:
             )
         if images.shape[1:] != (SIZE, SIZE):
             raise UserError(f"{image_file}: images are {images.shape[1:]} pixels and not {(SIZE, SIZE)}")
-        if labels.size == 0 or labels.max() >= CLASSES:
+        if labels.size == 0 or labels.max() >= len(CLASSES):
             raise UserError(f"{label_file}: labels aren't the digits 0 to 9")
         splits[split] = _examples(split, images, labels)
     return Data("mnist", "MNIST", splits["train"], splits["test"])

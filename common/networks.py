@@ -26,6 +26,29 @@ def _seeded(init: Init, seed: int) -> Callable[[], keras.initializers.Initialize
     return lambda: keras.initializers.HeNormal(seed=next(seeds))
 
 
+def _subtract_mean() -> layers.Layer:
+    # In float32, whatever the policy: what is rounded to bfloat16 is then the small difference.
+    return layers.Rescaling(1.0, [-m for m in MEAN_RGB], dtype="float32", name="subtract_mean")
+
+
+def _classifier(
+    classes: int, initializer: Callable[[], keras.initializers.Initializer], dropout: float, seed: int
+) -> list[layers.Layer]:
+    """What CaffeNet and VGG-16 end with: flatten to fc8."""
+
+    def fully_connected(units: int, name: str, **kwargs: Any) -> layers.Dense:
+        return layers.Dense(units, kernel_initializer=initializer(), name=name, **kwargs)
+
+    return [
+        layers.Flatten(name="flatten"),
+        fully_connected(4096, "fc6", activation="relu"),
+        layers.Dropout(dropout, seed=seed, name="dropout6"),
+        fully_connected(4096, "fc7", activation="relu"),
+        layers.Dropout(dropout, seed=seed + 1, name="dropout7"),
+        fully_connected(classes, "fc8", dtype="float32"),
+    ]
+
+
 def caffenet(
     classes: int, *, init: Init = "gaussian", dropout: float = 0.5, seed: int = 0, size: int = 227
 ) -> keras.Model:
@@ -48,7 +71,7 @@ def caffenet(
     """
     initializer = _seeded(init, seed)
 
-    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any):
+    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any) -> layers.Conv2D:
         return layers.Conv2D(
             filters,
             kernel,
@@ -59,14 +82,10 @@ def caffenet(
             **({"activation": "relu"} | kwargs),
         )
 
-    def fully_connected(units: int, name: str, **kwargs: Any):
-        return layers.Dense(units, kernel_initializer=initializer(), name=name, **kwargs)
-
     return keras.Sequential(
         [
             keras.Input((size, size, 3), dtype="uint8", name="image"),
-            # In float32, whatever the policy: what is rounded to bfloat16 is then the small difference.
-            layers.Rescaling(1.0, [-m for m in MEAN_RGB], dtype="float32", name="subtract_mean"),
+            _subtract_mean(),
             conv(11, 4, 96, "valid", "conv1"),
             layers.MaxPooling2D(3, 2, name="pool1"),
             conv(5, 1, 256, "same", "conv2"),
@@ -75,14 +94,45 @@ def caffenet(
             conv(3, 1, 384, "same", "conv4"),
             conv(3, 1, 256, "same", "conv5", activation=None),
             layers.MaxPooling2D(3, 2, name="pool5"),
-            layers.Flatten(name="flatten"),
-            fully_connected(4096, "fc6", activation="relu"),
-            layers.Dropout(dropout, seed=seed, name="dropout6"),
-            fully_connected(4096, "fc7", activation="relu"),
-            layers.Dropout(dropout, seed=seed + 1, name="dropout7"),
-            fully_connected(classes, "fc8", dtype="float32"),
+            *_classifier(classes, initializer, dropout, seed),
         ],
         name="caffenet",
+    )
+
+
+def vgg16(
+    classes: int, *, init: Init = "xavier", dropout: float = 0.5, seed: int = 0, size: int = 224
+) -> keras.Model:
+    """VGG-16, configuration D of Simonyan and Zisserman (ICLR 2015), named as TF-slim names it (Q3.1).
+
+    Args:
+        classes, dropout, seed, size: as for `caffenet`.
+        init: as for `caffenet`. With "gaussian" the signal shrinks from layer to layer until nothing
+            of it is left in the logits, and no gradient comes back.
+
+    Returns:
+        A model from uint8 (B, size, size, 3) to logits float32 (B, classes), with layers conv1_1,
+        conv1_2, pool1, conv2_1, ... conv5_3, pool5, flatten, fc6, dropout6, fc7, dropout7, fc8.
+    """
+    initializer = _seeded(init, seed)
+    blocks: list[layers.Layer] = []
+    for block, (depth, filters) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1):
+        for number in range(1, depth + 1):
+            name = f"conv{block}_{number}"
+            kernel = initializer()
+            conv = layers.Conv2D(
+                filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name
+            )
+            blocks.append(conv)
+        blocks.append(layers.MaxPooling2D(2, name=f"pool{block}"))
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3), dtype="uint8", name="image"),
+            _subtract_mean(),
+            *blocks,
+            *_classifier(classes, initializer, dropout, seed),
+        ],
+        name="vgg16",
     )
 
 

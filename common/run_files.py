@@ -59,6 +59,9 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Path:
     """Makes the model directory and its config.json, or checks that it holds this very run.
 
+    A run that stopped before it saved or measured anything leaves nothing that its settings would have
+    to agree with: the same folder may be tried again with others.
+
     Args:
         config: the script's settings.
         script: the script's `__file__`; names the default folder.
@@ -75,7 +78,9 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     model_dir = config.model_dir or default
     path = model_dir / "config.json"
     run = {
-        "settings": _settings(config, resumable=False) | {"precision": precision},
+        "settings": {"script": Path(script).stem}
+        | _settings(config, resumable=False)
+        | {"precision": precision},
         "data": {
             "name": data.title,
             "splits": {examples.split: _describe_split(examples) for examples in (data.train, data.test)},
@@ -87,7 +92,8 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         },
     }
-    if path.exists():
+    begun = (model_dir / "checkpoint").exists() or (model_dir / "metrics.jsonl").exists()
+    if begun and path.exists():
         try:
             changed = _differences(json.loads(path.read_text()), run)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:

@@ -1,9 +1,18 @@
 """What TensorBoard shows of a run. Every value stands at the step it belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageDraw, ImageFont
+from tensorboard.plugins.histogram import metadata as histogram_plugin
+from tensorboard.plugins.pr_curve import summary as pr_curve_plugin
+
+_BINS = 30  # of a histogram; TensorBoard's default
+_CAPTION_HEIGHT = 16  # pixels
+_SMALLEST_SHOWN = 96  # pixels; a caption needs room
 
 
 def write_config(writer: tf.summary.SummaryWriter, config: Mapping[str, Any], step: int) -> None:
@@ -35,10 +44,123 @@ def write_training(
         tf.summary.scalar("train/images_per_second", images_per_second)
 
 
-def write_images(writer: tf.summary.SummaryWriter, step: int, images: tf.Tensor) -> None:
-    """Up to 10 training images as the network sees them: uint8 (B, H, W, 3) RGB, augmented."""
+def describe_labels(labels: np.ndarray, weights: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """What a batch shows, in words: "dog, person", with a class that isn't counted in parentheses.
+
+    Args:
+        labels: (B, classes) in [0, 1], or (B,) the class of each image.
+        weights: of the same shape; 0 where a label is not counted.
+        classes: their names.
+
+    Returns:
+        B captions.
+    """
+    if labels.ndim == 1:
+        return [classes[label] for label in labels]
+    captions = []
+    for present, counted in zip(labels > 0, weights > 0, strict=True):
+        certain = [name for name, one in zip(classes, present & counted, strict=True) if one]
+        unsure = [f"({name})" for name, one in zip(classes, ~counted, strict=True) if one]
+        captions.append(", ".join(certain + unsure))
+    return captions
+
+
+def _with_caption(image: np.ndarray, caption: str) -> np.ndarray:
+    """The image, (H, W, 1 or 3) uint8, with a caption beneath; (H + 16, W, 3), small images enlarged."""
+    factor = max(1, _SMALLEST_SHOWN // image.shape[1])
+    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).convert("RGB")
+    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    captioned = Image.new("RGB", (picture.width, picture.height + _CAPTION_HEIGHT), "white")
+    captioned.paste(picture)
+    font = ImageFont.load_default(size=12)
+    ImageDraw.Draw(captioned).text((2, picture.height), caption, fill="black", font=font)
+    return np.asarray(captioned)
+
+
+def write_images(
+    writer: tf.summary.SummaryWriter, step: int, images: np.ndarray, captions: Sequence[str]
+) -> None:
+    """Up to 10 training images as the network sees them, augmented, each with its labels beneath.
+
+    Args:
+        writer: of the run.
+        step: at which they were trained on.
+        images: uint8 (B, H, W, 1 or 3), grey or RGB.
+        captions: B texts.
+    """
+    shown = [_with_caption(image, caption) for image, caption in zip(images[:10], captions, strict=False)]
     with writer.as_default(step):
-        tf.summary.image("train/images", images, max_outputs=10)
+        tf.summary.image("train/images", np.stack(shown), max_outputs=10)
+
+
+def write_histograms(
+    writer: tf.summary.SummaryWriter, step: int, group: str, arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Histograms under `<group>/<name>`; entries that aren't finite are left out.
+
+    `tf.summary.histogram` makes 30 float64 of every entry, 9 GB for CaffeNet's fc6; NumPy counts.
+
+    Args:
+        writer: of the run.
+        step: to which they belong.
+        group: "weights" or "gradients".
+        arrays: by name, "conv1/kernel".
+    """
+    metadata = histogram_plugin.create_summary_metadata(display_name=None, description=None)
+    for name, array in arrays.items():
+        counts, edges = np.histogram(array[np.isfinite(array)], _BINS)
+        bins = np.stack([edges[:-1], edges[1:], counts], axis=1)
+        tf_metadata = tf.compat.v1.SummaryMetadata.FromString(metadata.SerializeToString())
+        with writer.as_default(step):
+            tf.summary.write(f"{group}/{name}", bins, metadata=tf_metadata)
+
+
+def write_graphs(writer: tf.summary.SummaryWriter, operations: tf.Graph, model: keras.Model) -> None:
+    """What TensorBoard shows under Graphs: every operation of a step, and the network as its layers.
+
+    Args:
+        writer: of the run.
+        operations: of a training step.
+        model: the network.
+    """
+    metadata = tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1")
+    )
+    with writer.as_default(0):
+        tf.summary.graph(operations)
+        tf.summary.write("network", model.to_json(), metadata=metadata)
+
+
+def write_pr_curves(
+    writer: tf.summary.SummaryWriter,
+    step: int,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    weights: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    """Precision and recall of each class at 201 thresholds of its probability, under test/PR/<class>.
+
+    Args:
+        writer: of the run.
+        step: of the evaluation.
+        labels: (N, classes) in {0, 1}.
+        logits: (N, classes).
+        weights: (N, classes), 0 where a label is not counted.
+        classes: their names.
+    """
+    probabilities = tf.sigmoid(logits).numpy()
+    with writer.as_default(step):
+        for column, name in enumerate(classes):
+            curve = pr_curve_plugin.pb(
+                f"test/PR/{name}",
+                labels[:, column] > 0,
+                probabilities[:, column],
+                weights=weights[:, column],
+                display_name=name,
+            )
+            tf.summary.experimental.write_raw_pb(curve.SerializeToString())
+    writer.flush()
 
 
 def write_evaluation(writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, Any]) -> None:

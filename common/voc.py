@@ -129,6 +129,7 @@ def load_examples(
         labels=(values == 1).astype(np.float32),
         weights=(values != 0).astype(np.float32),
         ids=list(itertools.compress(ids, kept)),
+        classes=CLASSES,
     )
 
 

@@ -19,9 +19,9 @@ VOC_CLASSES = (
 @pytest.fixture(autouse=True)
 def precision_policy():
     """Scripts set Keras' global policy; no test is to see another's."""
-    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("float32")
     yield
-    keras.mixed_precision.set_global_policy(before)
+    keras.mixed_precision.set_global_policy("float32")
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
-from common import hooks
+from common import hooks, losses, optimizers
 from common.errors import UserError
+from common.estimator import Estimator
 from common.run_files import read_metrics
 from tests import tiny_run
 
@@ -101,6 +103,33 @@ def test_evaluate_scores_the_whole_split_at_once(tmp_path):
         assert metrics["AP"][name] == pytest.approx(expected)
 
 
+def test_one_step_is_loss_gradient_and_update_of_the_masked_loss(tmp_path):
+    """One step of a linear network: by hand in float64, and by a float64 GradientTape."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, 5)).astype(np.float32)
+    labels = rng.integers(0, 2, (4, 3)).astype(np.float32)
+    weights = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float32)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, name="fc8")])
+    kernel = model.get_layer("fc8").kernel.numpy()
+    optimizer = optimizers.MomentumSGD(optimizers.staircase(0.1, 10, 0.5), 0.9)
+    made = Estimator(model, optimizer, losses.sigmoid_cross_entropy, dict, "mAP", tmp_path)
+    loss, learning_rate, gradients = made._train_step(*map(tf.constant, (images, labels, weights)), True)
+
+    x, y, w, k = (array.astype(np.float64) for array in (images, labels, weights, kernel))
+    probability = 1 / (1 + np.exp(-x @ k))
+    entropy = -y * np.log(probability) - (1 - y) * np.log(1 - probability)
+    assert float(loss) == pytest.approx(np.sum(w * entropy) / 9, rel=1e-6)
+    gradient = x.T @ (w * (probability - y)) / 9
+    np.testing.assert_allclose(gradients[0], gradient, rtol=1e-5, atol=1e-8)
+    assert float(learning_rate) == pytest.approx(0.1)
+    np.testing.assert_allclose(model.get_layer("fc8").kernel, k - 0.1 * gradient, rtol=1e-6, atol=1e-8)
+
+    variable = tf.Variable(k)
+    with tf.GradientTape() as tape:
+        double = losses.sigmoid_cross_entropy(y, tf.constant(x) @ variable, w)
+    np.testing.assert_allclose(tape.gradient(double, variable), gradient, rtol=1e-12)
+
+
 def test_training_learns(tmp_path):
     lines = [tiny_run.run(tmp_path, steps) for steps in (5, 60)]
     assert lines[1]["train_loss"] < 0.5 * lines[0]["train_loss"]
@@ -112,7 +141,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     before = checkpoint_arrays(tmp_path)
     made, config = tiny_run.estimator(tmp_path, learning_rate=1e38)
     with pytest.raises(UserError, match=r"loss of step 1\d is (nan|inf)"):
-        made.train(tiny_run.train_input(config), 30, hooks.standard(config, 30))
+        made.train(tiny_run.train_input(config), 30, hooks.standard(config, 30, tiny_run.CLASSES))
     after = checkpoint_arrays(tmp_path)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 

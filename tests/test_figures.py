@@ -62,7 +62,7 @@ def test_the_most_confident_mistakes_come_first_and_right_guesses_not_at_all(tmp
     drawn = []
     monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
     images = np.zeros((4, 2, 2, 1), np.uint8)
-    examples = Examples("test", images, np.array([0, 1, 1, 0]), np.ones(4, np.float32), list("abcd"))
+    examples = Examples("test", images, np.array([0, 1, 1, 0]), np.ones(4, np.float32), list("abcd"), "012")
     logits = np.log([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.99, 0.01]])
     figures.most_confidently_wrong(examples, logits, "x", tmp_path / "mistakes.png")
     titles = [axes.get_title() for axes in drawn[0].axes if axes.images]

@@ -42,6 +42,20 @@ def test_tensorboard_has_the_learning_rate_that_the_step_used(events):
     assert rates[20] == pytest.approx(0.01) and rates[25] == pytest.approx(0.005)
 
 
+@pytest.mark.parametrize(
+    ("updates", "rate"), [(0, 1e-3), (9_999, 1e-3), (10_000, 5e-4), (39_999, 1e-3 * 0.5**3)]
+)
+def test_tensorboards_learning_rate_is_the_handouts_schedule(updates, rate, tmp_path):
+    """0.001 * 0.5 ** floor(updates / 10,000), at the step that makes the update."""
+    made, config = tiny_run.estimator(tmp_path, learning_rate=0.001, decay_steps=10_000)
+    made.optimizer.iterations.assign(updates)
+    tensorboard = hooks.Summaries(1, 1_000, 1_000, tiny_run.CLASSES)
+    made.train(tiny_run.train_input(config), updates + 1, [tensorboard])
+    accumulator = EventAccumulator(str(tmp_path), size_guidance={TENSORS: 0})
+    accumulator.Reload()
+    assert scalars(accumulator, "train/learning_rate") == {updates + 1: pytest.approx(rate, rel=1e-6)}
+
+
 def test_tensorboard_has_the_evaluations_of_metrics_jsonl(run, events):
     for line in run_files.read_metrics(run):
         assert scalars(events, "test/loss")[line["step"]] == pytest.approx(line["test_loss"])
@@ -51,14 +65,15 @@ def test_tensorboard_has_the_evaluations_of_metrics_jsonl(run, events):
 
 
 def test_tensorboard_images_are_the_batch_as_the_network_sees_it(events):
-    """Decoded, they equal the augmented images that the input gives for that step."""
+    """Decoded, they equal the augmented images that the input gives for that step, 6 times as large."""
     shown = {e.step: e.tensor_proto.string_val for e in events.Tensors("train/images")}
     assert list(shown) == [1, 20, 40]
     images, _, _ = next(iter(tiny_run.train_input(tiny_run.Config()).from_step(19)))
     width, height, *pngs = shown[20]
-    assert (width, height, len(pngs)) == (b"16", b"16", 10)
+    assert (width, height, len(pngs)) == (b"96", b"112", 10)
     for png, image in zip(pngs, images, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), image)
+        pixels = np.asarray(Image.open(io.BytesIO(png)))
+        np.testing.assert_array_equal(pixels[:96], np.repeat(np.repeat(image, 6, axis=0), 6, axis=1))
 
 
 def test_tensorboard_has_the_settings(events):

@@ -18,7 +18,7 @@ def examples() -> Examples:
     images = np.broadcast_to(numbers.astype(np.uint8)[:, None, None, None], (COUNT, 2, 2, 3))
     labels = np.stack([numbers, 2 * numbers], 1).astype(np.float32)
     weights = np.stack([3 * numbers, 4 * numbers], 1).astype(np.float32)
-    return Examples("train", images, labels, weights, [f"{number:06d}" for number in numbers])
+    return Examples("train", images, labels, weights, [f"{number:06d}" for number in numbers], "ab")
 
 
 def as_given(images, step):

@@ -1,4 +1,4 @@
-"""CaffeNet, layer by layer as the handout lists it."""
+"""The networks, layer by layer as the handout and the papers list them."""
 
 import itertools
 
@@ -199,3 +199,43 @@ def test_the_tutorials_network_sees_pixels_of_0_to_1():
     model = networks.layers_tutorial_cnn(10, (28, 28, 1), scale=1 / 255)
     white = np.full((1, 28, 28, 1), 255, np.uint8)
     np.testing.assert_allclose(output_of(model, "scale", white), 1.0, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def vgg16() -> keras.Model:
+    """With Task 3's settings, at full size."""
+    return networks.vgg16(20, seed=3)
+
+
+VGG16_CONVOLUTIONS = {
+    "conv1_1": 64, "conv1_2": 64, "conv2_1": 128, "conv2_2": 128, "conv3_1": 256, "conv3_2": 256,
+    "conv3_3": 256, "conv4_1": 512, "conv4_2": 512, "conv4_3": 512, "conv5_1": 512, "conv5_2": 512,
+    "conv5_3": 512,
+}  # fmt: skip
+
+
+def test_vgg16_is_configuration_d(vgg16):
+    kernels = {layer.name: layer.kernel.shape for layer in vgg16.layers if layer.weights}
+    channels = [3, *VGG16_CONVOLUTIONS.values()]
+    pairs = zip(VGG16_CONVOLUTIONS, itertools.pairwise(channels), strict=True)
+    expected = {name: (3, 3, before, after) for name, (before, after) in pairs}
+    expected |= {"fc6": (25088, 4096), "fc7": (4096, 4096), "fc8": (4096, 20)}
+    assert kernels == expected
+    sides = [vgg16.get_layer(f"pool{block}").output.shape[1] for block in range(1, 6)]
+    assert sides == [112, 56, 28, 14, 7]
+    # The paper's 138 million, with 20 classes instead of 1,000.
+    assert vgg16.count_params() == 138_357_544 - 980 * 4097
+
+
+def test_vgg16_has_relu_everywhere_but_at_the_logits(vgg16):
+    activations = {layer.name: layer.activation.__name__ for layer in vgg16.layers if layer.weights}
+    assert activations.pop("fc8") == "linear"
+    assert set(activations.values()) == {"relu"}
+    assert [vgg16.get_layer(name).rate for name in ("dropout6", "dropout7")] == [0.5, 0.5]
+
+
+def test_vgg16s_logits_die_with_the_handouts_initialiser_and_live_with_the_default(vgg16):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    dead = networks.vgg16(20, init="gaussian", seed=3)
+    assert dead(noise, training=False).numpy().std() < 1e-4
+    assert 0.01 < vgg16(noise, training=False).numpy().std() < 10

@@ -20,7 +20,7 @@ class Config(RunOptions):
 def split(labels: float = 1.0, count: int = 3) -> Examples:
     array = np.full((count, 2), labels, np.float32)
     images = np.zeros((count, 4, 4, 3), np.uint8)
-    return Examples("test", images, array, array, [str(i) for i in range(count)])
+    return Examples("test", images, array, array, [str(i) for i in range(count)], "abc")
 
 
 def data(test: Examples | None = None) -> Data:
@@ -33,10 +33,17 @@ def open_run(path, **settings):
     return run_files.open_run(config, "02_pascal_alexnet.py", data(), "float32")
 
 
+def begin_run(path):
+    """A run that has something to lose."""
+    open_run(path)
+    run_files.append_metrics(path, {"step": 5})
+
+
 def test_config_holds_settings_data_versions_and_device(tmp_path):
     config = run_files.read_config(open_run(tmp_path / "a" / "run", learning_rate=0.5))
     assert config["settings"] == {
-        "seed": 0, "precision": "float32", "skip_bad_images": False, "learning_rate": 0.5, "stages": [1, 2],
+        "script": "02_pascal_alexnet", "seed": 0, "precision": "float32", "skip_bad_images": False,
+        "learning_rate": 0.5, "stages": [1, 2],
     }  # fmt: skip
     assert config["resumable_settings"]["steps"] == 100
     assert config["data"]["name"] == "built-in sample" and config["data"]["splits"]["test"]["images"] == 3
@@ -57,7 +64,7 @@ def test_more_steps_and_moved_folders_are_the_same_run(tmp_path):
 
 @pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"seed": 1}, {"stages": (1,)}])
 def test_other_settings_are_another_run(tmp_path, changed):
-    open_run(tmp_path)
+    begin_run(tmp_path)
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(UserError) as refused:
         open_run(tmp_path, **changed)
@@ -68,17 +75,29 @@ def test_other_settings_are_another_run(tmp_path, changed):
 
 @pytest.mark.parametrize("other", [split(labels=0.0), split(count=4)])
 def test_other_data_is_another_run(tmp_path, other):
-    open_run(tmp_path)
+    begin_run(tmp_path)
     with pytest.raises(UserError, match="holds another run: test is other data"):
-        run_files.open_run(Config(model_dir=tmp_path), "x.py", data(other), "float32")
+        run_files.open_run(Config(model_dir=tmp_path), "02_pascal_alexnet.py", data(other), "float32")
 
 
 def test_a_damaged_config_and_an_unwritable_folder_are_one_line(tmp_path):
+    begin_run(tmp_path)
     (tmp_path / "config.json").write_text('{"settings": ')
     with pytest.raises(UserError, match=r"config\.json: can't be read"):
-        open_run(tmp_path)
+        begin_run(tmp_path)
     with pytest.raises(UserError, match="can't be written"):
         open_run(tmp_path / "config.json" / "below")
+
+
+def test_another_scripts_run_is_another_run(tmp_path):
+    begin_run(tmp_path)
+    with pytest.raises(UserError, match="script 02_pascal_alexnet became 03_pascal_vgg16"):
+        run_files.open_run(Config(model_dir=tmp_path), "03_pascal_vgg16.py", data(), "float32")
+
+
+def test_a_folder_where_nothing_was_saved_or_measured_may_be_tried_again(tmp_path):
+    open_run(tmp_path, learning_rate=0.1)
+    assert run_files.read_config(open_run(tmp_path, learning_rate=0.2))["settings"]["learning_rate"] == 0.2
 
 
 def test_metrics_are_appended_and_rewound(tmp_path):
@@ -119,11 +138,13 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path):
 
 
 def test_another_precision_is_another_run(tmp_path):
-    open_run(tmp_path)
+    begin_run(tmp_path)
     with pytest.raises(UserError, match="precision float32 became bfloat16"):
-        run_files.open_run(Config(model_dir=tmp_path), "x.py", data(), "bfloat16")
+        run_files.open_run(Config(model_dir=tmp_path), "02_pascal_alexnet.py", data(), "bfloat16")
 
 
 def test_renamed_data_is_the_same_run(tmp_path):
-    open_run(tmp_path)
-    run_files.open_run(Config(model_dir=tmp_path), "x.py", dataclasses.replace(data(), name="b"), "float32")
+    begin_run(tmp_path)
+    run_files.open_run(
+        Config(model_dir=tmp_path), "02_pascal_alexnet.py", dataclasses.replace(data(), name="b"), "float32"
+    )

@@ -148,6 +148,76 @@ def test_the_small_network_has_task_0s_solver_and_1000_iterations():
         assert getattr(pascal, name) == getattr(mnist, name)
 
 
+@pytest.fixture(scope="module")
+def vgg16_run(voc, tmp_path_factory):
+    """Two iterations of Task 3 at full size; its folder, its final metrics and its arguments."""
+    folder = tmp_path_factory.mktemp("vgg16")
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--batch_size", "1"]
+    arguments += ["--steps", "2", "--eval_every", "2", "--eval_batch_size", "8"]
+    metrics = load("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(folder / "run")])
+    return folder / "run", metrics, arguments
+
+
+def test_vgg16_trains_evaluates_and_writes_the_run(vgg16_run):
+    folder, metrics, _ = vgg16_run
+    assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
+    assert {"ckpt-2.index", "metrics.jsonl", "predictions.npz"} <= {path.name for path in folder.iterdir()}
+    assert sorted(p.name for p in (folder / "figures").iterdir()) == [
+        "ap_per_class.png",
+        "loss.png",
+        "mAP.png",
+    ]
+
+
+def test_fine_tuning_starts_from_the_given_weights(vgg16_run, tmp_path, capsys):
+    """With the learning rate 0, the layers up to fc7 end as they were in the other run."""
+    folder, _, arguments = vgg16_run
+    script = load("04_pascal_vgg16_finetune.py")
+    arguments = [*arguments, "--model_dir", str(tmp_path / "run"), "--learning_rate", "0", "--steps", "1"]
+    metrics = script.main([*arguments, "--init_from", str(folder)])
+    printed = capsys.readouterr().out
+    assert metrics["step"] == 1
+    assert f"restored from {folder / 'ckpt-2'}: conv1_1, conv1_2, " in printed
+    assert "initialised: fc8\n" in printed
+    readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(f)) for f in (folder, tmp_path / "run")]
+    for layer in ("conv1_1", "conv5_3", "fc7"):
+        key = f"weights/{layer}/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+        np.testing.assert_array_equal(*(reader.get_tensor(key) for reader in readers))
+    fc8 = [reader.get_tensor("weights/fc8/kernel/.ATTRIBUTES/VARIABLE_VALUE") for reader in readers]
+    assert not np.array_equal(*fc8) and fc8[1].std() == pytest.approx(0.01, rel=0.05)
+
+    # A run that goes on needs the given weights no more.
+    metrics = script.main([*arguments, "--init_from", str(folder), "--steps", "2"])
+    assert metrics["step"] == 2 and "restored from" not in capsys.readouterr().out
+
+
+def test_vgg16s_solvers_are_the_handouts():
+    alexnet, scratch = load("02_pascal_alexnet.py").Config(), load("03_pascal_vgg16.py").Config()
+    tuned = load("04_pascal_vgg16_finetune.py").Config()
+    for name in ("steps", "batch_size", "learning_rate", "decay_steps", "decay_rate", "momentum", "dropout"):
+        assert getattr(scratch, name) == getattr(alexnet, name), name
+    assert (tuned.steps, tuned.learning_rate, tuned.decay_steps) == (4_000, 0.0001, 1_000)
+    assert (tuned.batch_size, tuned.decay_rate, tuned.momentum) == (10, 0.5, 0.9)
+    assert (tuned.init, tuned.restore_up_to) == ("gaussian", "fc7")
+
+
+def test_weights_that_can_not_be_restored_stop_before_training(voc, tmp_path):
+    """One line and exit code 2; the same folder takes the command once it is right."""
+    wrong = tmp_path / "vgg_16.ckpt"
+    process = subprocess.run(
+        command(
+            "04_pascal_vgg16_finetune.py", "--data_dir", voc, "--init_from", wrong, "--model_dir", "run"
+        ),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert f"{wrong}: does not exist" in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr
+    assert not list((tmp_path / "run").glob("ckpt-*")) and not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
 @pytest.mark.parametrize("wrong", [["--epochs", "3"], ["--data_dir", "nowhere"]])
 def test_user_errors_are_one_line_and_exit_code_2(wrong, tmp_path):
     process = subprocess.run(

@@ -35,7 +35,7 @@ def examples(split: str, count: int, seed: int) -> Examples:
     noise = rng.integers(0, 156, (count, SIZE, SIZE, len(CLASSES)))
     images = (noise + 100 * labels[:, np.newaxis, np.newaxis]).astype(np.uint8)
     weights = (rng.random(labels.shape) < 0.9).astype(np.float32)
-    return Examples(split, images, labels, weights, [f"{split}-{i}" for i in range(count)])
+    return Examples(split, images, labels, weights, [f"{split}-{i}" for i in range(count)], CLASSES)
 
 
 def network() -> keras.Model:
@@ -55,16 +55,19 @@ def network() -> keras.Model:
     )
 
 
-def estimator(model_dir: Path, learning_rate: float = 0.01, seed: int = 0) -> tuple[Estimator, Config]:
+def estimator(
+    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20
+) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
-    config = Config(model_dir=model_dir, seed=seed, summary_every=5, images_every=20, checkpoint_every=10)
+    often = {"summary_every": 5, "images_every": 20, "histograms_every": 20, "checkpoint_every": 10}
+    config = Config(model_dir=model_dir, seed=seed, **often)
     open_run(
         config,
         __file__,
         Data("noise", "coloured noise", examples("train", 37, 1), examples("test", 23, 2)),
         "float32",
     )
-    optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, 20, 0.5), 0.9)
+    optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, decay_steps, 0.5), 0.9)
     metrics = functools.partial(evaluation.multilabel_metrics, classes=CLASSES)
     made = Estimator(network(), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
     return made, config
@@ -94,7 +97,7 @@ class KillAt(hooks.Hook):
 
 def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
     made, config = estimator(model_dir, seed=seed)
-    standard = hooks.standard(config, steps, hooks.Snapshots("conv1", (0, 7)), *more)
+    standard = hooks.standard(config, steps, CLASSES, hooks.Snapshots("conv1", (0, 7)), *more)
     return made.train_and_evaluate(train_input(config), test_input(), steps, 5, standard)
 
 

@@ -1,0 +1,234 @@
+"""Weights made elsewhere: TF-slim's vgg_16.ckpt, Keras' VGG-16, another run of this project."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.errors import UserError
+
+KERAS = "keras"
+
+_SLIM_KINDS = {"weights": "kernel", "biases": "bias"}
+_KERAS_KINDS = ("kernel", "bias")  # in the order in which Keras lists a layer's weights
+_KERAS_CLASSIFIER = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
+_OURS = "weights/"
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Arrays by this project's names, "conv1_1/kernel", which are read when they are wanted.
+
+    Attributes:
+        name: where they come from, for messages.
+        shapes: of every array.
+        read: from a name to the array; float32.
+        others: names of what the source holds besides, as it calls them.
+    """
+
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+    read: Callable[[str], np.ndarray]
+    others: tuple[str, ...] = ()
+
+
+class Restored(NamedTuple):
+    """What became of a network's layers, and what of the source was of no use."""
+
+    restored: list[str]
+    initialised: list[str]
+    ignored: list[str]
+
+
+@contextlib.contextmanager
+def _named_errors(path: object) -> Iterator[None]:
+    """Errors of reading, as one line that names the file."""
+    try:
+        yield
+    except (tf.errors.OpError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: is damaged or holds no weights ({reason})") from error
+
+
+def _open_checkpoint(prefix: Path) -> Weights:
+    """A TensorFlow checkpoint, V1 or V2: slim's, or another run's."""
+    with _named_errors(prefix):
+        reader = tf.train.load_checkpoint(str(prefix))
+        stored = reader.get_variable_to_shape_map()
+    keys: dict[str, str] = {}
+    others = []
+    for key in sorted(stored):
+        layer, _, kind = key.removesuffix(_SUFFIX).rpartition("/")
+        if key.startswith(_OURS) and key.endswith(_SUFFIX):
+            keys[f"{layer.removeprefix(_OURS)}/{kind}"] = key
+        elif kind in _SLIM_KINDS:  # vgg_16/conv1/conv1_1/weights
+            keys[f"{layer.rpartition('/')[2]}/{_SLIM_KINDS[kind]}"] = key
+        else:
+            others.append(key.removesuffix(_SUFFIX))
+
+    def read(name: str) -> np.ndarray:
+        with _named_errors(f"{prefix}: {keys[name].removesuffix(_SUFFIX)}"):
+            return reader.get_tensor(keys[name])
+
+    shapes = {name: tuple(stored[key]) for name, key in keys.items()}
+    return Weights(str(prefix), shapes, read, tuple(others))
+
+
+def _from_keras_name(layer: str) -> str:
+    """block1_conv2 is conv1_2 here, fc1 is fc6."""
+    block, _, conv = layer.partition("_conv")
+    return f"conv{block.removeprefix('block')}_{conv}" if conv else _KERAS_CLASSIFIER.get(layer, layer)
+
+
+def _to_rgb(name: str, array: np.ndarray) -> np.ndarray:
+    """Keras' VGG-16 takes BGR, as Caffe did; the first kernel's input channels are turned round."""
+    return array[:, :, ::-1] if name == "conv1_1/kernel" else array
+
+
+def _h5_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The arrays of a Keras file by our names, whether of Keras 3 or of the older layout."""
+    layers: dict[str, list[h5py.Dataset]] = {}
+    if "layers" in file:  # Keras 3's .weights.h5
+        for group in file["layers"].values():
+            variables = group["vars"]
+            layers[variables.attrs["name"]] = [variables[str(n)] for n in range(len(variables))]
+    else:
+        root = file.get("model_weights", file)  # there where a whole model was saved
+        for layer in root.attrs["layer_names"]:
+            name = layer.decode() if isinstance(layer, bytes) else layer
+            layers[name] = [root[name][weight] for weight in root[name].attrs["weight_names"]]
+    return {
+        f"{_from_keras_name(layer)}/{kind}": dataset
+        for layer, datasets in layers.items()
+        for kind, dataset in zip(_KERAS_KINDS, datasets, strict=False)
+    }
+
+
+def _open_h5(path: Path) -> Weights:
+    with _named_errors(path), h5py.File(path) as file:
+        shapes = {name: tuple(dataset.shape) for name, dataset in _h5_datasets(file).items()}
+
+    def read(name: str) -> np.ndarray:
+        with _named_errors(f"{path}: {name}"), h5py.File(path) as file:
+            return _to_rgb(name, _h5_datasets(file)[name][()])
+
+    return Weights(str(path), shapes, read)
+
+
+def _fetch_keras(with_classifier: bool) -> Weights:
+    """ImageNet's VGG-16, which Keras fetches once and verifies."""
+    try:
+        model = keras.applications.VGG16(weights="imagenet", include_top=with_classifier)
+    except Exception as error:  # Keras raises a bare Exception where it can't fetch
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"Keras' VGG-16 weights can't be had ({reason}); give --init_from a vgg_16.ckpt or an .h5 file"
+        ) from error
+    arrays = {
+        f"{_from_keras_name(layer.name)}/{variable.name}": variable
+        for layer in model.layers
+        for variable in layer.weights
+    }
+    shapes = {name: tuple(variable.shape) for name, variable in arrays.items()}
+    return Weights("Keras' VGG-16", shapes, lambda name: _to_rgb(name, arrays[name].numpy()))
+
+
+def open_weights(init_from: str, with_classifier: bool) -> Weights:
+    """Finds weights and reads their names and shapes.
+
+    Args:
+        init_from: one of
+            - a checkpoint of TF-slim's VGG-16, V1 (one file) or V2 (its prefix, or its .index file);
+            - an .h5 file of Keras' VGG-16, with or without its classifier, in Keras 3's layout or in
+              the older one;
+            - "keras", which has Keras fetch ImageNet's;
+            - the model directory of another run, whose latest checkpoint is taken.
+        with_classifier: of "keras" only: whether fc6 to fc8, most of the 553 MB, are wanted.
+
+    Raises:
+        UserError: there is nothing there, or it can't be read.
+    """
+    if init_from == KERAS:
+        return _fetch_keras(with_classifier)
+    path = Path(init_from).expanduser()
+    if path.is_dir():
+        latest = tf.train.latest_checkpoint(str(path))
+        if latest is None:
+            raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
+        return _open_checkpoint(Path(latest))
+    if path.suffix == ".index":
+        path = path.with_suffix("")
+    if path.suffix in (".h5", ".hdf5") and path.is_file():
+        return _open_h5(path)
+    if path.is_file() or Path(f"{path}.index").is_file():
+        return _open_checkpoint(path)
+    raise UserError(
+        f"{path}: does not exist; give --init_from a vgg_16.ckpt, an .h5 file of Keras' VGG-16, "
+        "a run's model directory, or 'keras'"
+    )
+
+
+def _fits(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Equal shapes, or a convolution over the whole map where the network has a dense layer.
+
+    Slim's fc6 is a 7 x 7 convolution, (7, 7, 512, 4096); over a map of 7 x 7 that is the dense layer
+    (25088, 4096) behind a channels-last flatten.
+    """
+    as_dense = (int(np.prod(stored[:-1])), *stored[-1:])
+    return wanted in (stored, as_dense)
+
+
+def _layers_of(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(name.rpartition("/")[0] for name in names))
+
+
+def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
+    """Gives a network's layers, from the first to `up_to`, the weights of the same names.
+
+    The layers after it keep what their initialisers gave. Nothing but kernels and biases is taken: no
+    step counter, which would end the learning rate schedule before it begins.
+
+    Args:
+        model: its layers have the field's names, conv1_1 to fc8.
+        weights: see `open_weights`.
+        up_to: the last layer to restore.
+
+    Returns:
+        Names of layers.
+
+    Raises:
+        UserError: the network has no such layer, or a variable is missing, of another shape, damaged
+            or not finite; it is named.
+    """
+    layers = [layer.name for layer in model.layers]
+    if up_to not in layers:
+        raise UserError(f"--restore_up_to {up_to}: the network's layers are {', '.join(layers)}")
+    variables = {
+        f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights
+    }
+    last = layers.index(up_to)
+    wanted = [name for name in variables if layers.index(name.rpartition("/")[0]) <= last]
+    if missing := [name for name in wanted if name not in weights.shapes]:
+        raise UserError(
+            f"{weights.name}: lacks {', '.join(missing)}; give --restore_up_to an earlier layer, "
+            "or --init_from other weights"
+        )
+    for name in wanted:
+        stored, shape = weights.shapes[name], tuple(variables[name].shape)
+        if not _fits(stored, shape):
+            raise UserError(f"{weights.name}: {name} has the shape {stored}, the network's has {shape}")
+    for name in wanted:
+        array = weights.read(name)
+        if not np.isfinite(array).all():
+            raise UserError(f"{weights.name}: {name} is damaged, not all of it is finite")
+        variables[name].assign(array.reshape(variables[name].shape))
+    rest = [name for name in variables if name not in wanted]
+    unused = _layers_of([name for name in weights.shapes if name not in wanted])
+    return Restored(_layers_of(wanted), _layers_of(rest), [*unused, *weights.others])
