@@ -154,7 +154,8 @@ class Estimator:
         }
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _forward(self, images: tf.Tensor) -> tf.Tensor:
+    def forward(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits of a batch, without dropout."""
         return self.model(images, training=False)
 
     def train(self, input: TrainInput, steps: int, hooks: Sequence[Hook] = ()) -> None:
@@ -202,7 +203,7 @@ class Estimator:
 
     def predict(self, input: EvalInput) -> np.ndarray:
         """Logits of every example, in order: float32 (N, classes)."""
-        return np.concatenate([self._forward(images).numpy() for images in input.batches()])
+        return np.concatenate([self.forward(images).numpy() for images in input.batches()])
 
     def score(self, input: EvalInput, logits: np.ndarray) -> dict[str, Any]:
         """What `predict` gave for a split, against its labels.

@@ -1,0 +1,1 @@
+"""Measurements of speed. They take minutes, want a quiet machine, and are no tests."""
