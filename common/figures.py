@@ -15,7 +15,8 @@ _DPI = 120
 _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that no line strikes text through
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a PNG, making its folder if need be; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=_DPI, bbox_inches="tight")
     return path
@@ -39,7 +40,7 @@ def loss_curves(evaluations: Sequence[Mapping[str, Any]], title: str, path: Path
     axes.legend()
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def score_curves(
@@ -67,7 +68,7 @@ def score_curves(
     axes.legend()
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], title: str, path: Path) -> Path:
@@ -89,7 +90,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], title: str, path: Path) ->
     axes.set(title=f"Confusion matrix: {title}", xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(matrix)))
     axes.set_yticks(range(len(matrix)))
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def most_confidently_wrong(examples: Examples, logits: np.ndarray, title: str, path: Path) -> Path:
@@ -113,7 +114,7 @@ def most_confidently_wrong(examples: Examples, logits: np.ndarray, title: str, p
     for axes, index in zip(grid, worst, strict=False):
         axes.imshow(examples.images[index, ..., 0], cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"{examples.labels[index]}, taken for {guesses[index]}\n{confidence[index]:.1%}")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
@@ -137,7 +138,7 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
     axes.margins(y=0.01)
     axes.legend(loc="lower right")
     axes.grid(axis="x", alpha=0.3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def describe_data(config: Mapping[str, Any]) -> str:

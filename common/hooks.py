@@ -13,6 +13,7 @@ from common import pretrained, run_files, summaries
 from common.cli import RunOptions
 from common.errors import UserError
 from common.input import EvalInput
+from common.mixup import Mixed, MixedWeights
 
 if TYPE_CHECKING:
     from common.estimator import Estimator
@@ -31,8 +32,8 @@ class Step(NamedTuple):
     loss: float
     learning_rate: float
     images: tf.Tensor
-    labels: tf.Tensor
-    weights: tf.Tensor
+    labels: tf.Tensor | Mixed
+    weights: tf.Tensor | MixedWeights
     gradients: Mapping[str, tf.Tensor]
 
 
@@ -241,7 +242,10 @@ class Summaries(Hook):
             rate = self._rate.read(estimator)
             summaries.write_training(writer, step, done.loss, done.learning_rate, rate)
         if step % self._images_every == 0 or step == 1:
-            captions = summaries.describe_labels(done.labels.numpy(), done.weights.numpy(), self._classes)
+            labels, weights = tf.nest.map_structure(
+                lambda tensor: tensor.numpy(), (done.labels, done.weights)
+            )
+            captions = summaries.describe_labels(labels, weights, self._classes)
             summaries.write_images(writer, step, done.images.numpy(), captions)
         if self.wants_gradients(step):
             gradients = {name: gradient.numpy() for name, gradient in done.gradients.items()}

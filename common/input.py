@@ -6,11 +6,13 @@ resumes at step `s` gets exactly the batches that an uninterrupted one would.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Mixing = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[Any, Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,14 @@ class Data:
 class TrainInput:
     """Endless batches in a new random order every epoch; an epoch's end may fall inside a batch."""
 
-    def __init__(self, examples: Examples, batch_size: int, seed: int, augmentation: Augmentation) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation,
+        mixing: Mixing | None = None,
+    ) -> None:
         """
         Args:
             examples: the training split.
@@ -64,11 +73,14 @@ class TrainInput:
             seed: decides the order.
             augmentation: graph function of (images (B, H, W, C), step () int64) to the images that the
                 network takes.
+            mixing: graph function of the augmented (images, labels, weights, step) to the images, labels
+                and weights to train on.
         """
         self.examples = examples
         self.batch_size = batch_size
         self._seed = seed
         self._augmentation = augmentation
+        self._mixing = mixing
         self._latest_order = (-1, np.empty(0, np.int64))  # of the epoch in use
 
     def _order_of(self, epoch: int) -> np.ndarray:
@@ -93,13 +105,16 @@ class TrainInput:
     def from_step(self, step: int) -> tf.data.Dataset:
         """Batches from number `step` on, endless: (images, labels, weights) of `batch_size` each."""
 
-        def load(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def load(number: tf.Tensor) -> tuple[tf.Tensor, Any, Any]:
             arrays = (self.examples.images, self.examples.labels, self.examples.weights)
             batch = tf.numpy_function(self._read, [number], [array.dtype for array in arrays])
             for tensor, array in zip(batch, arrays, strict=True):
                 tensor.set_shape((self.batch_size, *array.shape[1:]))
             images, labels, weights = batch
-            return self._augmentation(images, number), labels, weights
+            images = self._augmentation(images, number)
+            return (
+                self._mixing(images, labels, weights, number) if self._mixing else (images, labels, weights)
+            )
 
         numbers = tf.data.Dataset.range(step, np.iinfo(np.int64).max)
         return numbers.map(load).prefetch(2)

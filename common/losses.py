@@ -2,23 +2,38 @@
 
 import tensorflow as tf
 
+from common.mixup import Mixed, MixedWeights
 
-def sigmoid_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+
+def sigmoid_cross_entropy(
+    labels: tf.Tensor | Mixed, logits: tf.Tensor, weights: tf.Tensor | MixedWeights
+) -> tf.Tensor:
     """Multi-label loss: each class is a binary decision of its own (handout Q1.2).
 
     The reduction is `tf.losses.sigmoid_cross_entropy`'s, SUM_BY_NONZERO_WEIGHTS:
     sum(weight * cross entropy) / count(weight != 0), and 0 if that count is 0.
 
+    The loss of mixtures is mixup's: share * loss against the one image's labels and weights +
+    (1 - share) * loss against the other's. Where nothing is masked, that is the loss against the mixed
+    labels.
+
     Args:
-        labels: (B, classes) float32 in {0, 1}.
+        labels: (B, classes) float32 in {0, 1}, or those of mixtures.
         logits: (B, classes) float32.
-        weights: (B, classes) float32, 0 where a label is not to be counted.
+        weights: (B, classes) float32, 0 where a label is not to be counted, or those of mixtures.
 
     Returns:
         () float32, nats.
     """
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-    return _mean_by_nonzero_weights(cross_entropy, weights)
+
+    def loss(labels: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | float) -> tf.Tensor:
+        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+        return _mean_by_nonzero_weights(share * cross_entropy, weights)
+
+    if isinstance(labels, Mixed):
+        first = loss(labels.first, weights.first, labels.share)
+        return first + loss(labels.second, weights.second, 1 - labels.share)
+    return loss(labels, weights, 1.0)
 
 
 def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

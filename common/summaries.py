@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run. Every value stands at the step it belongs to."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard.plugins.histogram import metadata as histogram_plugin
 from tensorboard.plugins.pr_curve import summary as pr_curve_plugin
+
+from common.mixup import Mixed, MixedWeights
 
 _BINS = 30  # of a histogram; TensorBoard's default
 _CAPTION_HEIGHT = 16  # pixels
@@ -44,17 +47,24 @@ def write_training(
         tf.summary.scalar("train/images_per_second", images_per_second)
 
 
-def describe_labels(labels: np.ndarray, weights: np.ndarray, classes: Sequence[str]) -> list[str]:
+def describe_labels(
+    labels: np.ndarray | Mixed, weights: np.ndarray | MixedWeights, classes: Sequence[str]
+) -> list[str]:
     """What a batch shows, in words: "dog, person", with a class that isn't counted in parentheses.
 
     Args:
-        labels: (B, classes) in [0, 1], or (B,) the class of each image.
+        labels: (B, classes) in {0, 1}, or (B,) the class of each image, or those of mixtures.
         weights: of the same shape; 0 where a label is not counted.
         classes: their names.
 
     Returns:
         B captions.
     """
+    if isinstance(labels, Mixed):
+        first = describe_labels(labels.first, weights.first, classes)
+        second = describe_labels(labels.second, weights.second, classes)
+        shares = zip(labels.share[:, 0], first, second, strict=True)
+        return [f"{share:.2f} {one} + {1 - share:.2f} {other}" for share, one, other in shares]
     if labels.ndim == 1:
         return [classes[label] for label in labels]
     captions = []
@@ -123,12 +133,14 @@ def write_graphs(writer: tf.summary.SummaryWriter, operations: tf.Graph, model: 
         operations: of a training step.
         model: the network.
     """
+    network = json.loads(model.to_json())
+    network["config"]["name"] = ""  # else TensorBoard shows one closed box
     metadata = tf.compat.v1.SummaryMetadata(
         plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1")
     )
     with writer.as_default(0):
         tf.summary.graph(operations)
-        tf.summary.write("network", model.to_json(), metadata=metadata)
+        tf.summary.write("network", json.dumps(network), metadata=metadata)
 
 
 def write_pr_curves(

@@ -29,7 +29,7 @@ def line(step: int, train_loss: float, test_loss: float) -> dict:
 def test_loss_curves_show_every_evaluation(tmp_path, monkeypatch):
     """What is drawn, read back from the figure: both curves, their labels and the axes' units."""
     drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
     figures.loss_curves([line(10, 0.5, 0.4), line(20, 0.3, 0.35)], "CaffeNet, x", tmp_path / "loss.png")
     (axes,) = drawn[0].axes
     train, test = axes.lines
@@ -42,7 +42,7 @@ def test_loss_curves_show_every_evaluation(tmp_path, monkeypatch):
 
 def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
     metrics = {
         "AP": {"cat": 0.4, "dog": 0.6, "cow": 0.1}, "AP_guessing": {"cat": 0.1, "dog": 0.1, "cow": 0.1},
         "mAP": 1.1 / 3,
@@ -60,7 +60,7 @@ def test_titles_say_which_data(written):
 
 def test_the_most_confident_mistakes_come_first_and_right_guesses_not_at_all(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
     images = np.zeros((4, 2, 2, 1), np.uint8)
     examples = Examples("test", images, np.array([0, 1, 1, 0]), np.ones(4, np.float32), list("abcd"), "012")
     logits = np.log([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.99, 0.01]])
@@ -71,7 +71,7 @@ def test_the_most_confident_mistakes_come_first_and_right_guesses_not_at_all(tmp
 
 def test_confusion_matrix_shows_every_count(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
     figures.confusion_matrix([[5, 1], [0, 1234]], "x", tmp_path / "confusion.png")
     (axes,) = drawn[0].axes
     shown = {(text.get_position(), text.get_text()) for text in axes.texts}

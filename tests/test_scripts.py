@@ -218,6 +218,34 @@ def test_weights_that_can_not_be_restored_stop_before_training(voc, tmp_path):
     assert not list((tmp_path / "run").glob("ckpt-*")) and not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+def test_mixup_trains_and_is_compared_with_its_baseline(voc, tmp_path, capsys):
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--batch_size", "4"]
+    arguments += ["--steps", "2", "--eval_every", "1", "--images_every", "1"]
+    baseline = str(tmp_path / "baseline")
+    load("02_pascal_alexnet.py").main([*arguments, "--model_dir", baseline])
+    script = load("06_mixup.py")
+    arguments += ["--model_dir", str(tmp_path / "run"), "--baseline_dir", baseline]
+    metrics = script.main(arguments)
+    assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
+    assert {"with_baseline.png", "ap_with_baseline.png"} <= {
+        path.name for path in (tmp_path / "run" / "figures").iterdir()
+    }
+    assert "ap_with_baseline.png" in capsys.readouterr().out
+    settings = read_config(tmp_path / "run")["settings"]
+    assert (settings["learning_rate"], settings["decay_steps"], settings["alpha"]) == (0.001, 10_000, 0.2)
+    ours, theirs = read_metrics(tmp_path / "run"), read_metrics(tmp_path / "baseline")
+    assert ours[0]["train_loss"] != theirs[0]["train_loss"]
+
+
+def test_mixups_solvers_are_those_of_the_networks_own_tasks():
+    script = load("06_mixup.py")
+    for network, task in (("caffenet", "02_pascal_alexnet.py"), ("vgg16", "04_pascal_vgg16_finetune.py")):
+        ours, own = script.complete(script.Config(network=network)), load(task).Config()
+        for name in vars(own).keys() & vars(ours).keys():
+            assert getattr(ours, name) == getattr(own, name), (network, name)
+    assert script.complete(script.Config(steps=7)).steps == 7
+
+
 @pytest.mark.parametrize("wrong", [["--epochs", "3"], ["--data_dir", "nowhere"]])
 def test_user_errors_are_one_line_and_exit_code_2(wrong, tmp_path):
     process = subprocess.run(

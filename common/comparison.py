@@ -1,0 +1,130 @@
+"""Two runs side by side: a change to the training and its baseline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common import run_files
+from common.errors import UserError
+from common.figures import describe_data, save
+
+# Settings that a run and its baseline have in common, where both know them.
+_SHARED = (
+    "seed", "batch_size", "learning_rate", "decay_steps", "decay_rate", "momentum", "init", "dropout",
+    "image_size", "precision", "init_from", "restore_up_to",
+)  # fmt: skip
+
+
+def check_baseline(model_dir: Path, baseline: Path) -> None:
+    """Checks that two runs differ in nothing but the change that is to be judged.
+
+    Raises:
+        UserError: the baseline is no run that was evaluated, or has other data or another solver.
+    """
+    if not (baseline / "config.json").is_file() or not run_files.read_metrics(baseline):
+        raise UserError(f"{baseline}: is no model directory of an evaluated run; give --baseline_dir another")
+    ours, theirs = run_files.read_config(model_dir), run_files.read_config(baseline)
+    settings = ours["settings"], theirs["settings"]
+    differing = [
+        f"{name} {settings[1][name]} and not {settings[0][name]}"
+        for name in _SHARED
+        if name in settings[0] and name in settings[1] and settings[0][name] != settings[1][name]
+    ]
+    if ours["data"]["splits"] != theirs["data"]["splits"]:
+        differing.append("other data")
+    if differing:
+        raise UserError(f"{baseline}: is no baseline of {model_dir}, it has {', '.join(differing)}")
+
+
+def _at_same_steps(
+    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    steps = {line["step"] for line in ours} & {line["step"] for line in theirs}
+    return [line for line in ours if line["step"] in steps], [
+        line for line in theirs if line["step"] in steps
+    ]
+
+
+def write_figures(model_dir: Path, baseline: Path, change: str) -> list[Path]:
+    """Curves and AP per class of a run and its baseline, at the iterations that both were evaluated at.
+
+    Args:
+        model_dir: of the run.
+        baseline: model directory of its baseline.
+        change: what the run has and the baseline hasn't, for example "mixup".
+
+    Returns:
+        The files, in the run's figures/.
+
+    Raises:
+        UserError: the two have no iteration in common.
+    """
+    ours, theirs = _at_same_steps(run_files.read_metrics(model_dir), run_files.read_metrics(baseline))
+    if not ours:
+        raise UserError(f"{baseline}: was evaluated at none of the iterations of {model_dir}")
+    title = f"{change} and its baseline, {describe_data(run_files.read_config(model_dir))}"
+    folder = model_dir / "figures"
+    return [
+        _curves(ours, theirs, change, title, folder / "with_baseline.png"),
+        _ap_per_class(ours[-1], theirs[-1], change, title, folder / "ap_with_baseline.png"),
+    ]
+
+
+def _curves(
+    ours: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
+    change: str,
+    title: str,
+    path: Path,
+) -> Path:
+    figure = Figure((12, 5), layout="constrained")
+    figure.suptitle(title)
+    losses, scores = figure.subplots(1, 2)
+    for lines, name, color in ((ours, change, "tab:orange"), (theirs, "baseline", "tab:blue")):
+        steps = [line["step"] for line in lines]
+        losses.plot(
+            steps, [line["train_loss"] for line in lines], "--", color=color, label=f"{name}, training"
+        )
+        losses.plot(steps, [line["test_loss"] for line in lines], ".-", color=color, label=f"{name}, test")
+        scores.plot(steps, [line["mAP"] for line in lines], ".-", color=color, label=name)
+    guessing = theirs[-1]["mAP_guessing"]
+    scores.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
+    losses.set(xlabel="iteration", ylabel="cross entropy [nats per label]")
+    scores.set(xlabel="iteration", ylabel="test mAP")
+    scores.set_ylim(bottom=0)
+    for axes in (losses, scores):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    return save(figure, path)
+
+
+def _ap_per_class(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], change: str, title: str, path: Path
+) -> Path:
+    """Sorted by what the change brings."""
+    gains = {name: ours["AP"][name] - theirs["AP"][name] for name in ours["AP"]}
+    names = sorted(gains, key=gains.get)
+    rows = np.arange(len(names))
+    figure = Figure((8, 7.5), layout="constrained")
+    axes = figure.add_subplot()
+    for lines, label, shift in ((ours, change, 0.2), (theirs, "baseline", -0.2)):
+        axes.barh(
+            rows + shift,
+            [lines["AP"][name] for name in names],
+            0.4,
+            label=f"{label}, mAP {lines['mAP']:.3f}",
+            color="tab:orange" if lines is ours else "tab:blue",
+        )
+    axes.set_yticks(rows, [f"{name}  {gains[name]:+.3f}" for name in names])
+    axes.set(
+        title=f"Test AP per class, iteration {ours['step']:,}\n{title}",
+        xlabel="average precision",
+        xlim=(0, 1),
+    )
+    axes.margins(y=0.01)
+    axes.legend(loc="lower right")
+    axes.grid(axis="x", alpha=0.3)
+    return save(figure, path)

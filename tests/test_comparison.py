@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from common import comparison, run_files
+from common.errors import UserError
+
+
+def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings) -> Path:
+    folder.mkdir()
+    splits = {"trainval": {"images": 20, "digest": data}, "test": {"images": 10, "digest": data}}
+    settings = {"seed": 0, "learning_rate": 0.001, "batch_size": 10, **settings}
+    config = {"settings": settings, "data": {"name": "noise", "splits": splits}}
+    (folder / "config.json").write_text(json.dumps(config))
+    for step in steps:
+        line = {"step": step, "train_loss": 0.3, "test_loss": 0.4, "mAP": 0.2, "mAP_guessing": 0.1}
+        run_files.append_metrics(folder, line | {"AP": {"cat": 0.1 + step / 1000, "dog": 0.3}})
+    return folder
+
+
+def test_figures_are_of_the_iterations_that_both_were_evaluated_at(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", (10, 20, 30), alpha=0.2)
+    baseline = write_run(tmp_path / "baseline", (15, 20, 40))
+    drawn = []
+    monkeypatch.setattr(comparison, "_curves", lambda ours, theirs, *rest: drawn.append((ours, theirs)))
+    comparison.check_baseline(run, baseline)
+    comparison.write_figures(run, baseline, "mixup")
+    ((ours, theirs),) = drawn
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs] == [20]
+
+
+def test_figures_are_written_into_the_runs_folder(tmp_path):
+    run, baseline = write_run(tmp_path / "run", (10, 20)), write_run(tmp_path / "baseline", (10, 20))
+    paths = comparison.write_figures(run, baseline, "mixup")
+    assert [path.name for path in paths] == ["with_baseline.png", "ap_with_baseline.png"]
+    assert all(path.parent == run / "figures" and path.stat().st_size > 10_000 for path in paths)
+
+
+def test_runs_without_a_common_iteration_are_refused(tmp_path):
+    run, baseline = write_run(tmp_path / "run", (10,)), write_run(tmp_path / "baseline", (20,))
+    with pytest.raises(UserError, match="was evaluated at none of the iterations"):
+        comparison.write_figures(run, baseline, "mixup")
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"seed": 1}, "it has seed 1 and not 0"),
+        ({"learning_rate": 0.1}, "learning_rate 0.1 and not 0.001"),
+        ({"data": "b"}, "it has other data"),
+    ],
+)
+def test_a_baseline_that_differs_in_more_than_the_change_is_refused(tmp_path, other, named):
+    run, baseline = write_run(tmp_path / "run", ()), write_run(tmp_path / "baseline", (10,), **other)
+    with pytest.raises(UserError, match=named):
+        comparison.check_baseline(run, baseline)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", ())
+    for folder in (tmp_path, write_run(tmp_path / "never_evaluated", ())):
+        with pytest.raises(UserError, match="is no model directory of an evaluated run"):
+            comparison.check_baseline(run, folder)
