@@ -43,8 +43,8 @@ def option(
 
 
 @dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """What every training script takes, whatever its task."""
+class DataOptions:
+    """What every script takes that looks at a data set."""
 
     data_dir: str | None = option(
         None,
@@ -52,22 +52,26 @@ class RunOptions:
         "sample",
         resumable=True,
     )
+    cache_dir: Path = option(
+        Path("cache"), "folder of decoded images and of the built-in sample", resumable=True
+    )
+    seed: int = option(0, "decides everything that is drawn", minimum=0, maximum=2**31 - 1)
+    eval_batch_size: int = option(
+        64, "images at a time in evaluation; no effect on results", minimum=1, resumable=True
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(DataOptions):
+    """What every training script takes, whatever its task."""
+
     model_dir: Path | None = option(
         None,
         "folder of this run: checkpoints, logs, figures; without it runs/<script>-<data>-seed<seed>",
         resumable=True,
     )
-    cache_dir: Path = option(
-        Path("cache"), "folder of decoded images and of the built-in sample", resumable=True
-    )
-    seed: int = option(
-        0, "decides initial weights, order, augmentation, dropout", minimum=0, maximum=2**31 - 1
-    )
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "of the arithmetic; weights stay float32. auto: bfloat16 where in hardware"
-    )
-    eval_batch_size: int = option(
-        64, "images at a time in evaluation; no effect on results", minimum=1, resumable=True
     )
     checkpoint_every: int = option(1_000, "steps between checkpoints", minimum=1, resumable=True)
     summary_every: int = option(100, "steps between TensorBoard scalars", minimum=1, resumable=True)

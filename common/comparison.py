@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from common import run_files
 from common.errors import UserError
-from common.figures import describe_data, save
+from common.figures import describe_data, paired_ap, save
 
 # Settings that a run and its baseline have in common, where both know them.
 _SHARED = (
@@ -65,11 +64,11 @@ def write_figures(model_dir: Path, baseline: Path, change: str) -> list[Path]:
     ours, theirs = _at_same_steps(run_files.read_metrics(model_dir), run_files.read_metrics(baseline))
     if not ours:
         raise UserError(f"{baseline}: was evaluated at none of the iterations of {model_dir}")
-    title = f"{change} and its baseline, {describe_data(run_files.read_config(model_dir))}"
+    data = describe_data(run_files.read_config(model_dir))
     folder = model_dir / "figures"
     return [
-        _curves(ours, theirs, change, title, folder / "with_baseline.png"),
-        _ap_per_class(ours[-1], theirs[-1], change, title, folder / "ap_with_baseline.png"),
+        _curves(ours, theirs, change, f"{change} and its baseline, {data}", folder / "with_baseline.png"),
+        paired_ap(ours[-1], theirs[-1], change, "its baseline", data, folder / "ap_with_baseline.png"),
     ]
 
 
@@ -98,33 +97,4 @@ def _curves(
     for axes in (losses, scores):
         axes.legend()
         axes.grid(alpha=0.3)
-    return save(figure, path)
-
-
-def _ap_per_class(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], change: str, title: str, path: Path
-) -> Path:
-    """Sorted by what the change brings."""
-    gains = {name: ours["AP"][name] - theirs["AP"][name] for name in ours["AP"]}
-    names = sorted(gains, key=gains.get)
-    rows = np.arange(len(names))
-    figure = Figure((8, 7.5), layout="constrained")
-    axes = figure.add_subplot()
-    for lines, label, shift in ((ours, change, 0.2), (theirs, "baseline", -0.2)):
-        axes.barh(
-            rows + shift,
-            [lines["AP"][name] for name in names],
-            0.4,
-            label=f"{label}, mAP {lines['mAP']:.3f}",
-            color="tab:orange" if lines is ours else "tab:blue",
-        )
-    axes.set_yticks(rows, [f"{name}  {gains[name]:+.3f}" for name in names])
-    axes.set(
-        title=f"Test AP per class, iteration {ours['step']:,}\n{title}",
-        xlabel="average precision",
-        xlim=(0, 1),
-    )
-    axes.margins(y=0.01)
-    axes.legend(loc="lower right")
-    axes.grid(axis="x", alpha=0.3)
     return save(figure, path)

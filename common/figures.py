@@ -141,6 +141,35 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
     return save(figure, path)
 
 
+def paired_ap(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str, other: str, title: str, path: Path
+) -> Path:
+    """AP per class of two evaluations, sorted by how much higher the first is.
+
+    Args:
+        ours, theirs: with "AP", "mAP" and "step", as in metrics.jsonl; of the same classes.
+        name, other: what they are of.
+        title: of what data.
+        path: PNG to write.
+    """
+    gains = {one: ours["AP"][one] - theirs["AP"][one] for one in ours["AP"]}
+    classes = sorted(gains, key=gains.get)
+    rows = np.arange(len(classes))
+    figure = Figure((8, 7.5), layout="constrained")
+    axes = figure.add_subplot()
+    for lines, label, shift, color in (
+        (ours, name, 0.2, "tab:orange"), (theirs, other, -0.2, "tab:blue")
+    ):  # fmt: skip
+        label = f"{label}, iteration {lines['step']:,}, mAP {lines['mAP']:.3f}"
+        axes.barh(rows + shift, [lines["AP"][one] for one in classes], 0.4, label=label, color=color)
+    axes.set_yticks(rows, [f"{one}  {gains[one]:+.3f}" for one in classes])
+    axes.set(title=f"Test AP per class: {name} and {other}\n{title}", xlabel="average precision", xlim=(0, 1))
+    axes.margins(y=0.01)
+    axes.legend(loc="lower right")
+    axes.grid(axis="x", alpha=0.3)
+    return save(figure, path)
+
+
 def describe_data(config: Mapping[str, Any]) -> str:
     """From a run's config.json, for example "VOC2007 (5,011 trainval / 4,952 test images)"."""
     data = config["data"]

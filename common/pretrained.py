@@ -57,8 +57,15 @@ def _named_errors(path: object) -> Iterator[None]:
         raise UserError(f"{path}: is damaged or holds no weights ({reason})") from error
 
 
-def _open_checkpoint(prefix: Path) -> Weights:
-    """A TensorFlow checkpoint, V1 or V2: slim's, or another run's."""
+def open_checkpoint(prefix: Path) -> Weights:
+    """A TensorFlow checkpoint, V1 or V2: slim's, or another run's.
+
+    Args:
+        prefix: path of the one file of a V1 checkpoint, or what a V2 checkpoint's files begin with.
+
+    Raises:
+        UserError: it can't be read.
+    """
     with _named_errors(prefix):
         reader = tf.train.load_checkpoint(str(prefix))
         stored = reader.get_variable_to_shape_map()
@@ -162,13 +169,13 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
         latest = tf.train.latest_checkpoint(str(path))
         if latest is None:
             raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
-        return _open_checkpoint(Path(latest))
+        return open_checkpoint(Path(latest))
     if path.suffix == ".index":
         path = path.with_suffix("")
     if path.suffix in (".h5", ".hdf5") and path.is_file():
         return _open_h5(path)
     if path.is_file() or Path(f"{path}.index").is_file():
-        return _open_checkpoint(path)
+        return open_checkpoint(path)
     raise UserError(
         f"{path}: does not exist; give --init_from a vgg_16.ckpt, an .h5 file of Keras' VGG-16, "
         "a run's model directory, or 'keras'"

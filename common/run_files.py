@@ -29,7 +29,8 @@ from common.input import Data, Examples
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
 
 
-def _describe_split(examples: Examples) -> dict[str, Any]:
+def describe_split(examples: Examples) -> dict[str, Any]:
+    """Number of images, and a digest of ids, labels and weights, by which runs know their data."""
     digest = hashlib.sha256()
     for array in (examples.labels, examples.weights):
         digest.update(np.ascontiguousarray(array).data)
@@ -83,7 +84,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
         | {"precision": precision},
         "data": {
             "name": data.title,
-            "splits": {examples.split: _describe_split(examples) for examples in (data.train, data.test)},
+            "splits": {examples.split: describe_split(examples) for examples in (data.train, data.test)},
         },
         "resumable_settings": _settings(config, resumable=True),
         "environment": {
@@ -102,11 +103,17 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
             raise UserError(f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir")
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            file.write((json.dumps(run, indent=2) + "\n").encode())
+        write_json(path, run)
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
     return model_dir
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Writes a JSON file at once or not at all; returns its path."""
+    with replacing(path) as file:
+        file.write((json.dumps(value, indent=2) + "\n").encode())
+    return path
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:

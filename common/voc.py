@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common import sample, voc_tfds
-from common.cli import RunOptions
+from common.cli import DataOptions, RunOptions
 from common.errors import UserError
 from common.image_cache import cached_images
 from common.input import Data, Examples
@@ -162,6 +162,19 @@ def load_pascal(
     return examples.images, examples.labels, examples.weights
 
 
+def _require_positives(data_dir: Path, test: Examples) -> None:
+    if not test.labels.any():
+        raise UserError(f"{data_dir}: no test image shows any class, so nothing can be measured")
+
+
+def load_test(options: DataOptions, size: int) -> Examples:
+    """The test split of the data that the options name; see `load_data`."""
+    data_dir, _ = locate(options.data_dir, options.cache_dir)
+    test = load_examples(data_dir, "test", size, options.cache_dir)
+    _require_positives(data_dir, test)
+    return test
+
+
 def load_data(options: RunOptions, size: int) -> Data:
     """What the scripts train and test on: trainval and test of the data that the options name.
 
@@ -177,6 +190,5 @@ def load_data(options: RunOptions, size: int) -> Data:
     data_dir, name = locate(options.data_dir, options.cache_dir)
     train = load_examples(data_dir, "trainval", size, options.cache_dir, options.skip_bad_images)
     test = load_examples(data_dir, "test", size, options.cache_dir)
-    if not test.labels.any():
-        raise UserError(f"{data_dir}: no test image shows any class, so nothing can be measured")
+    _require_positives(data_dir, test)
     return Data(name, "built-in sample" if name == SAMPLE else name, train, test)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,6 +245,64 @@ def test_mixups_solvers_are_those_of_the_networks_own_tasks():
         for name in vars(own).keys() & vars(ours).keys():
             assert getattr(ours, name) == getattr(own, name), (network, name)
     assert script.complete(script.Config(steps=7)).steps == 7
+
+
+@pytest.fixture(scope="module")
+def caffenet_run(voc, tmp_path_factory):
+    """Two iterations of Task 2; its folder."""
+    folder = tmp_path_factory.mktemp("caffenet")
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--batch_size", "2"]
+    arguments += ["--steps", "2", "--snapshot_steps", "0", "1", "--model_dir", str(folder / "run")]
+    load("02_pascal_alexnet.py").main(arguments)
+    return folder / "run"
+
+
+def test_analysis_draws_everything_from_the_weights_of_both_runs(
+    voc, caffenet_run, vgg16_run, tmp_path, capsys
+):
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--queries", "4"]
+    arguments += ["--caffenet", str(caffenet_run), "--vgg", str(vgg16_run[0]), "--output_dir", str(tmp_path)]
+    result = load("05_analysis.py").main([*arguments, "--neighbours", "3", "--eval_batch_size", "12"])
+    printed = capsys.readouterr().out
+    for name in (
+        "conv1.png", "neighbours_caffenet_pool5.png", "neighbours_caffenet_fc7.png",
+        "neighbours_vgg16_pool5.png", "neighbours_vgg16_fc7.png", "neighbours_shares.png",
+        "tsne_caffenet.png", "tsne_vgg16.png", "ap_of_both.png", "examples_caffenet.png",
+        "examples_vgg16.png", "analysis.json", "projector",
+    ):  # fmt: skip
+        assert (tmp_path / name).exists() and f"{tmp_path / name}\n" in printed
+    for network, folder in (("caffenet", caffenet_run), ("vgg16", vgg16_run[0])):
+        last = read_metrics(folder)[-1]
+        assert result["AP"][network]["step"] == last["step"] == 2
+        assert result["AP"][network]["mAP"] == pytest.approx(last["mAP"], abs=0.02)
+    shares = result["neighbours_with_a_class_in_common"]["all"]
+    assert shares.keys() == {"CaffeNet pool5", "CaffeNet fc7", "VGG-16 pool5", "VGG-16 fc7"}
+
+
+def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_data(
+    voc, caffenet_run, vgg16_run, tmp_path
+):
+    script = load("05_analysis.py")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    untrained = tmp_path / "untrained"
+    shutil.copytree(caffenet_run, untrained, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint"))
+    other = make_sample(tmp_path / "other", train=4, val=4, test=5)
+
+    def refused(caffenet: Path, vgg: Path, data: Path = voc) -> str:
+        arguments = ["--data_dir", str(data), "--cache_dir", str(tmp_path / "cache")]
+        arguments += ["--output_dir", str(tmp_path / "out"), "--caffenet", str(caffenet), "--vgg", str(vgg)]
+        with pytest.raises(UserError) as error:
+            script.main(arguments)
+        assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+        return str(error.value)
+
+    assert f"{empty}: is no model directory" in refused(empty, vgg16_run[0])
+    assert f"{untrained}: has no checkpoint yet" in refused(untrained, vgg16_run[0])
+    assert "is a run of VGG-16 where one of CaffeNet is wanted" in refused(vgg16_run[0], caffenet_run)
+    assert "its run had other data, VOC2007" in refused(caffenet_run, vgg16_run[0], other)
+    with pytest.raises(UserError, match="give --caffenet and --vgg"):
+        script.main(["--data_dir", str(voc)])
 
 
 @pytest.mark.parametrize("wrong", [["--epochs", "3"], ["--data_dir", "nowhere"]])

@@ -1,0 +1,73 @@
+"""Task 5: what CaffeNet and the fine-tuned VGG-16 learned.
+
+    python 05_analysis.py --data_dir $DATA_DIR --caffenet RUN_OF_TASK_2 --vgg RUN_OF_TASK_4
+
+conv1's filters at stages of the training; nearest neighbours by pool5 and fc7; t-SNE of fc7; AP per class of
+both networks, with the images behind the hardest and the easiest class. Most of the time goes into showing
+VGG-16 the test images, some minutes on 2 cores. At the end it prints where its figures are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import cli
+from common.cli import option
+
+
+@dataclass(frozen=True)
+class Config(cli.DataOptions):
+    """What to look at, and how much of it (Task 5)."""
+
+    caffenet: Path | None = option(None, "model directory of a CaffeNet from scratch (Task 2)")
+    vgg: Path | None = option(None, "model directory of a fine-tuned VGG-16 (Task 4)")
+    output_dir: Path = option(Path("runs/05_analysis"), "folder of the figures and the projector's files")
+    queries: int = option(10, "test images whose neighbours are shown", minimum=1)
+    neighbours: int = option(5, "neighbours of each", minimum=1)
+    tsne_images: int = option(1_000, "random test images in the t-SNE", minimum=4)
+    image_size: int = option(256, "pixels; as the runs were trained with", minimum=227)
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Draws everything; returns AP of both networks and the shares of neighbours with a class in common."""
+    config = cli.parse(Config, argv, __doc__)
+
+    # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
+    cli.import_tensorflow()
+    from common import analysis, analysis_figures, run_files, snapshots, trained, voc
+    from common.errors import UserError
+    from common.figures import describe_data
+
+    if config.caffenet is None or config.vgg is None:
+        raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
+    test = voc.load_test(config, config.image_size)
+    caffenet = trained.load(config.caffenet, "caffenet", test)
+    vgg = trained.load(config.vgg, "vgg16", test)
+    stages = snapshots.read_stages(config.caffenet, caffenet)
+    data = describe_data(caffenet.config)
+    folder = config.output_dir
+    paths = [analysis_figures.conv1_filters(stages, f"CaffeNet, {data}", folder / "conv1.png")]
+
+    seen = {
+        "caffenet": analysis.look(caffenet, test, config.eval_batch_size),
+        "vgg16": analysis.look(vgg, test, config.eval_batch_size),
+    }
+    shares, more = analysis.neighbours(seen, test, config.queries, config.neighbours, config.seed, folder)
+    paths += more
+    paths += analysis.map_of_fc7(seen, test, config.tsne_images, config.seed, folder)
+    paths += analysis.scores(seen, test, data, folder)
+
+    result = {
+        "AP": {network: what.evaluation for network, what in seen.items()},
+        "neighbours_with_a_class_in_common": shares,
+    }
+    paths.append(run_files.write_json(folder / "analysis.json", result))
+    for path in paths:
+        print(path)
+    print(f"the projector: tensorboard --logdir {folder / 'projector'}")
+    return result
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,135 @@
+"""The parts of Task 5: each looks at one thing, draws it, and returns what it measured."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common import analysis_figures, augment, embedding, evaluation, features, figures
+from common.input import EvalInput, Examples
+from common.trained import TITLES, Trained
+
+LAYERS = ("pool5", "fc7")
+METRICS: tuple[features.Metric, ...] = ("euclidean", "cosine")
+
+
+class Seen(NamedTuple):
+    """What a network makes of the test split.
+
+    Attributes:
+        features: {layer: float32 (N, D)} of `LAYERS`.
+        logits: float32 (N, classes).
+        evaluation: "step" and the metrics of the logits.
+    """
+
+    features: Mapping[str, np.ndarray]
+    logits: np.ndarray
+    evaluation: Mapping[str, Any]
+
+
+def look(network: Trained, test: Examples, batch_size: int) -> Seen:
+    """Shows a network the centre crops of a split, once."""
+    test_input = EvalInput(test, batch_size, lambda images: augment.center_crop(images, network.size))
+    outputs = features.extract(network.model, (*LAYERS, "fc8"), test_input)
+    logits = outputs.pop("fc8")
+    metrics = evaluation.multilabel_metrics(test.labels, logits, test.weights, test.classes)
+    return Seen(outputs, logits, {"step": network.step, **metrics})
+
+
+def neighbours(
+    seen: Mapping[str, Seen], test: Examples, queries: int, count: int, seed: int, folder: Path
+) -> tuple[dict[str, dict[str, dict[str, float]]], list[Path]]:
+    """Nearest neighbours by each network's pool5 and fc7, Euclidean and cosine.
+
+    Args:
+        seen: by network, "caffenet" and "vgg16".
+        test: the split.
+        queries: how many images of different classes to show.
+        count: neighbours of each.
+        seed: decides which images.
+        folder: of the figures.
+
+    Returns:
+        The share of neighbours with a class in common, by feature and metric, over the images "shown"
+        and over "all"; the figures.
+    """
+    chosen = features.choose_of_different_classes(test.labels, queries, np.random.default_rng(seed))
+    shares: dict[str, dict[str, dict[str, float]]] = {"shown": {}, "all": {}}
+    paths = []
+    for network, layer in [(network, layer) for network in seen for layer in LAYERS]:
+        found = {m: features.nearest(seen[network].features[layer], m, count) for m in METRICS}
+        name = f"{TITLES[network]} {layer}"
+        for where, rows in (("shown", np.array(chosen)), ("all", np.arange(len(test)))):
+            shares[where][name] = {
+                metric: features.share_in_common(test.labels, rows, nearest[rows])
+                for metric, nearest in found.items()
+            }
+        what = f"{layer} after its relu, without dropout" if layer == "fc7" else f"{layer}, flattened"
+        title = f"Neighbours among {len(test):,} test images: {TITLES[network]}, {what}"
+        path = folder / f"neighbours_{network}_{layer}.png"
+        shown = {metric: nearest[chosen] for metric, nearest in found.items()}
+        paths.append(analysis_figures.nearest_neighbours(test, chosen, shown, title, path))
+    title = f"all {len(test):,} test images, {count} neighbours each"
+    paths.append(analysis_figures.shares_in_common(shares["all"], title, folder / "neighbours_shares.png"))
+    return shares, paths
+
+
+def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, folder: Path) -> list[Path]:
+    """t-SNE of fc7 of random test images, and the same images for TensorBoard's projector.
+
+    Args:
+        seen, test, seed, folder: as for `neighbours`.
+        count: images; the same ones for every network.
+
+    Returns:
+        The figures, and the projector's folder.
+    """
+    rows = features.choose_at_random(count, len(test), np.random.default_rng(seed))
+    labels = test.labels[rows]
+    colors = embedding.class_colors(len(test.classes))
+    legend = dict(zip(test.classes, colors, strict=True))
+    dots = embedding.mean_colors(labels, colors)
+    paths = []
+    for network, what in seen.items():
+        points = embedding.tsne(what.features["fc7"][rows], seed)
+        title = (
+            f"t-SNE of {TITLES[network]}'s fc7, after its relu, without dropout: {len(rows):,} random "
+            "test images\na dot has the mean colour of its image's classes"
+        )
+        paths.append(analysis_figures.tsne_map(points, dots, legend, title, folder / f"tsne_{network}.png"))
+    vectors = {f"{TITLES[network]} fc7": what.features["fc7"][rows] for network, what in seen.items()}
+    ids = [test.ids[row] for row in rows]
+    projector = folder / "projector"
+    paths.append(embedding.write_projector(projector, vectors, test.images[rows], labels, ids, test.classes))
+    return paths
+
+
+def scores(seen: Mapping[str, Seen], test: Examples, data: str, folder: Path) -> Sequence[Path]:
+    """AP per class of both networks, and the images behind the hardest and the easiest class of each.
+
+    Args:
+        seen, test, folder: as for `neighbours`; the first network is the one from scratch.
+        data: what the data is called.
+
+    Returns:
+        The figures.
+    """
+    scratch, tuned = seen
+    paths = [
+        figures.paired_ap(
+            seen[tuned].evaluation,
+            seen[scratch].evaluation,
+            TITLES[tuned],
+            TITLES[scratch],
+            data,
+            folder / "ap_of_both.png",
+        )
+    ]
+    for network, what in seen.items():
+        title = f"{TITLES[network]}, iteration {what.evaluation['step']:,}, {data}"
+        path = folder / f"examples_{network}.png"
+        paths.append(
+            analysis_figures.hardest_and_easiest(test, what.logits, what.evaluation["AP"], title, path)
+        )
+    return paths

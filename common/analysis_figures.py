@@ -1,0 +1,177 @@
+"""Figures of Task 5: filters, nearest neighbours, t-SNE, and the images behind an AP."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from common.figures import save
+from common.input import Examples
+
+
+def class_names(labels: np.ndarray, classes: Sequence[str]) -> str:
+    """The classes of one image: "dog, person"."""
+    return ", ".join(np.compress(labels > 0, classes)) or "no class"
+
+
+def _tile(kernel: np.ndarray, columns: int) -> np.ndarray:
+    """Filters (H, W, 3, F) side by side, zero as middle grey, the strongest weight as black or white."""
+    height, width, _, filters = kernel.shape
+    rows = -(-filters // columns)
+    sheet = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
+    scaled = 0.5 + kernel / (2 * np.abs(kernel).max())
+    for number in range(filters):
+        top = number // columns * (height + 1) + 1
+        left = number % columns * (width + 1) + 1
+        sheet[top : top + height, left : left + width] = scaled[..., number]
+    return sheet
+
+
+def conv1_filters(kernels: Mapping[int, np.ndarray], title: str, path: Path) -> Path:
+    """conv1's filters at stages of the training, and how far they moved.
+
+    Args:
+        kernels: {iteration: float32 (H, W, 3, filters)}, the first stage first.
+        title: of what network, on what data.
+        path: PNG to write.
+    """
+    stages = list(kernels.items())
+    figure = Figure((4.2 * len(stages), 6.4), layout="constrained")
+    figure.suptitle(f"conv1 filters: {title}\neach stage scaled by its strongest weight, middle grey is 0")
+    start = stages[0][1]
+    for axes, (step, kernel) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
+        axes.imshow(_tile(kernel, 8), interpolation="nearest")
+        axes.set_axis_off()
+        change = np.linalg.norm(kernel - start) / np.linalg.norm(start)
+        axes.set_title(
+            f"iteration {step:,}\nstrongest weight {np.abs(kernel).max():.3f}\nchanged by {change:.1%}"
+        )
+    return save(figure, path)
+
+
+def nearest_neighbours(
+    test: Examples, queries: Sequence[int], found: Mapping[str, np.ndarray], title: str, path: Path
+) -> Path:
+    """Test images and their nearest neighbours; those with a class in common are framed in green.
+
+    Args:
+        test: the split.
+        queries: Q rows of it.
+        found: {metric: int (Q, K) rows of the neighbours}.
+        title: by what features.
+        path: PNG to write.
+    """
+    count = next(iter(found.values())).shape[1]
+    columns = 1 + len(found) * count
+    figure = Figure((1.5 * columns, 1.85 * len(queries)), layout="constrained")
+    names = [f"{count} nearest, {metric}" for metric in found]
+    figure.suptitle(
+        f"{title}\nleft the image; then the {', then the '.join(names)}; green has a class in common"
+    )
+    grid = figure.subplots(len(queries), columns, squeeze=False)
+    for row, query in enumerate(queries):
+        shown = [query, *(int(n) for rows in found.values() for n in rows[row])]
+        for column, (axes, index) in enumerate(zip(grid[row], shown, strict=True)):
+            axes.imshow(test.images[index])
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_xlabel(class_names(test.labels[index], test.classes), fontsize=7)
+            alike = bool(np.any(test.labels[index] * test.labels[query]))
+            frame = "black" if column == 0 else "tab:green" if alike else "tab:red"
+            for spine in axes.spines.values():
+                spine.set(color=frame, linewidth=2.5)
+    return save(figure, path)
+
+
+def shares_in_common(shares: Mapping[str, Mapping[str, float]], title: str, path: Path) -> Path:
+    """The share of neighbours with a class in common, by feature and metric.
+
+    Args:
+        shares: {feature: {metric: share}}.
+        title, path: as for `conv1_filters`.
+    """
+    figure = Figure((8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    metrics = list(next(iter(shares.values())))
+    width = 0.8 / len(metrics)
+    for number, metric in enumerate(metrics):
+        values = [share[metric] for share in shares.values()]
+        bars = axes.bar(np.arange(len(shares)) + number * width, values, width, label=metric)
+        axes.bar_label(bars, fmt="%.2f", fontsize=8)
+    axes.set_xticks(np.arange(len(shares)) + 0.4 - width / 2, list(shares))
+    axes.set(title=f"Neighbours with a class in common: {title}", ylabel="share of neighbours", ylim=(0, 1))
+    axes.legend()
+    return save(figure, path)
+
+
+def tsne_map(
+    points: np.ndarray,
+    colors: np.ndarray,
+    classes: Mapping[str, np.ndarray],
+    title: str,
+    path: Path,
+) -> Path:
+    """Images as dots of the mean colour of their classes.
+
+    Args:
+        points: (N, 2).
+        colors: (N, 3) RGB in [0, 1].
+        classes: {name: (3,) its colour}, for the legend.
+        title, path: as for `conv1_filters`.
+    """
+    figure = Figure((10.5, 8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(points[:, 0], points[:, 1], s=14, c=colors)
+    axes.set(title=title, xlabel="t-SNE, first dimension", ylabel="t-SNE, second dimension")
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=tuple(color), label=name)
+        for name, color in classes.items()
+    ]
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
+    return save(figure, path)
+
+
+def _extremes(test: Examples, logits: np.ndarray, column: int, count: int) -> dict[str, np.ndarray]:
+    """Rows of the highest-scored negatives and of the lowest-scored positives of a class."""
+    order = np.argsort(-logits[:, column], kind="stable")
+    counted = order[test.weights[order, column] > 0]
+    positive = test.labels[counted, column] > 0
+    return {
+        "highest scores without it": counted[~positive][:count],
+        "lowest scores with it": counted[positive][::-1][:count],
+    }
+
+
+def hardest_and_easiest(
+    test: Examples, logits: np.ndarray, ap: Mapping[str, float], title: str, path: Path
+) -> Path:
+    """The images that cost the hardest and the easiest class its precision, with their probabilities.
+
+    Args:
+        test: the split.
+        logits: (N, classes) of it.
+        ap: {class: average precision}.
+        title, path: as for `conv1_filters`.
+    """
+    ranked = sorted(ap, key=ap.get)
+    rows = [
+        (f"{kind}: {name}, AP {ap[name]:.2f}\n{what}", test.classes.index(name), indices)
+        for kind, name in (("hardest", ranked[0]), ("easiest", ranked[-1]))
+        for what, indices in _extremes(test, logits, test.classes.index(name), 6).items()
+    ]
+    figure = Figure((13, 10.5), layout="constrained")
+    figure.suptitle(f"Hardest and easiest class: {title}")
+    for (label, column, indices), axes_row in zip(rows, figure.subplots(len(rows), 6), strict=True):
+        for axes in axes_row:
+            axes.set_axis_off()
+        axes_row[0].text(
+            -0.08, 0.5, label, rotation=90, ha="right", va="center", transform=axes_row[0].transAxes
+        )
+        for axes, index in zip(axes_row, indices, strict=False):
+            axes.imshow(test.images[index])
+            probability = 1 / (1 + np.exp(-float(logits[index, column])))
+            shows = class_names(test.labels[index], test.classes)
+            axes.set_title(f"{probability:.1%}\nshows {shows}", fontsize=8)
+    return save(figure, path)

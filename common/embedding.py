@@ -1,0 +1,102 @@
+"""Features in two dimensions, coloured by class, and in TensorBoard's projector."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+from sklearn.manifold import TSNE
+from tensorboard.plugins import projector
+
+from common.errors import UserError
+
+_THUMBNAIL = 48  # pixels
+_LARGEST_SPRITE = 8192  # pixels; what browsers draw
+_PERPLEXITY = 30
+
+
+def class_colors(count: int) -> np.ndarray:
+    """A colour for each class: (count, 3) RGB in [0, 1], of matplotlib's tab20 and tab20b."""
+    palette = np.concatenate([colormaps["tab20"].colors, colormaps["tab20b"].colors])
+    return palette[:count]
+
+
+def mean_colors(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """The mean colour of the classes of each image; grey where an image has none.
+
+    Args:
+        labels: (N, classes) in {0, 1}.
+        colors: (classes, 3).
+
+    Returns:
+        (N, 3).
+    """
+    classes = labels.sum(axis=1, keepdims=True)
+    return np.where(classes > 0, labels @ colors / np.maximum(classes, 1), 0.7)
+
+
+def tsne(features: np.ndarray, seed: int) -> np.ndarray:
+    """t-SNE (van der Maaten and Hinton, JMLR 2008) in two dimensions, from a PCA start.
+
+    Args:
+        features: (N, D), of at least 4 images.
+        seed: decides.
+
+    Returns:
+        float32 (N, 2).
+
+    Raises:
+        UserError: there are too few images.
+    """
+    if len(features) < 4:
+        raise UserError(f"{len(features)} test images are too few for t-SNE, which needs 4")
+    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+
+
+def write_projector(
+    folder: Path,
+    features: dict[str, np.ndarray],
+    images: np.ndarray,
+    labels: np.ndarray,
+    ids: Sequence[str],
+    classes: Sequence[str],
+) -> Path:
+    """Features for TensorBoard's projector, with thumbnails, image ids and classes.
+
+    Args:
+        folder: TensorBoard's logdir; made if need be.
+        features: {name: (N, D)}.
+        images: uint8 (N, H, W, 3) RGB.
+        labels: (N, classes) in {0, 1}.
+        ids: N names.
+        classes: their names.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = int(np.ceil(np.sqrt(len(images))))
+    side = min(_THUMBNAIL, _LARGEST_SPRITE // columns)
+    sprite = Image.new("RGB", (columns * side, columns * side), "white")
+    for number, image in enumerate(images):
+        thumbnail = Image.fromarray(image).resize((side, side))
+        sprite.paste(thumbnail, (number % columns * side, number // columns * side))
+    sprite.save(folder / "sprite.png")
+    shown = [", ".join(np.compress(row > 0, classes)) or "none" for row in labels]
+    rows = [f"{name}\t{names}" for name, names in zip(ids, shown, strict=True)]
+    (folder / "metadata.tsv").write_text("\n".join(["image\tclasses", *rows]) + "\n")
+    config = projector.ProjectorConfig()
+    for name, values in features.items():
+        stem = name.replace(" ", "_")
+        np.asarray(values, np.float32).tofile(folder / f"{stem}.bytes")
+        embedding = config.embeddings.add()
+        embedding.tensor_name = name
+        embedding.tensor_shape.extend(values.shape)
+        embedding.tensor_path = f"{stem}.bytes"
+        embedding.metadata_path = "metadata.tsv"
+        embedding.sprite.image_path = "sprite.png"
+        embedding.sprite.single_image_dim.extend([side, side])
+    projector.visualize_embeddings(str(folder), config)
+    return folder

@@ -1,0 +1,89 @@
+"""What a network makes of images, and which images it takes for alike (handout Task 5)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.neighbors import NearestNeighbors
+from tqdm import tqdm
+
+from common.input import EvalInput
+
+Metric = Literal["euclidean", "cosine"]
+
+
+def extract(model: keras.Model, layers: Sequence[str], input: EvalInput) -> dict[str, np.ndarray]:
+    """Outputs of layers for every example, in order, without dropout.
+
+    Args:
+        model: the network.
+        layers: names; "fc7" is its output after the relu, before dropout.
+        input: the examples.
+
+    Returns:
+        {layer: float32 (N, D)}; maps are flattened, height before width before channels.
+    """
+    outputs = [keras.layers.Flatten()(model.get_layer(name).output) for name in layers]
+    network = tf.function(keras.Model(model.inputs[0], outputs), autograph=False, reduce_retracing=True)
+    parts: list[list[np.ndarray]] = [[] for _ in layers]
+    with tqdm(desc=f"{model.name}: features", total=len(input.examples), unit=" images", disable=None) as bar:
+        for images in input.batches():
+            for part, output in zip(parts, network(images, training=False), strict=True):
+                part.append(tf.cast(output, tf.float32).numpy())
+            bar.update(len(images))
+    return {name: np.concatenate(part) for name, part in zip(layers, parts, strict=True)}
+
+
+def nearest(features: np.ndarray, metric: Metric, count: int) -> np.ndarray:
+    """The nearest neighbours of every example among the others, the nearest first.
+
+    Args:
+        features: (N, D).
+        metric: "euclidean" or "cosine".
+        count: of neighbours, fewer than N.
+
+    Returns:
+        int64 (N, count), rows of `features`; an example is never among its own.
+    """
+    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(features)
+    return search.kneighbors(return_distance=False)
+
+
+def share_in_common(labels: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) -> float:
+    """The share of neighbours that have a class in common with their image.
+
+    Args:
+        labels: (N, classes) in {0, 1}.
+        rows: (M,) the images; those without a class are left out.
+        neighbours: (M, K) rows of their neighbours.
+
+    Returns:
+        0 to 1; NaN where no image has a class.
+    """
+    having = labels[rows].any(axis=1)
+    own, others = labels[rows[having]], labels[neighbours[having]]
+    common = np.einsum("mc,mkc->mk", own, others) > 0
+    return float(common.mean()) if len(common) else float("nan")
+
+
+def choose_of_different_classes(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+    """Rows of up to `count` images, each for a class of its own.
+
+    Args:
+        labels: (N, classes) in {0, 1}.
+        count: of images; where fewer classes have an image left, there are fewer.
+        rng: decides.
+    """
+    chosen: list[int] = []
+    for column in rng.permutation(labels.shape[1]):
+        candidates = np.setdiff1d(np.flatnonzero(labels[:, column]), chosen)
+        if len(candidates) and len(chosen) < count:
+            chosen.append(int(rng.choice(candidates)))
+    return chosen
+
+
+def choose_at_random(count: int, available: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` distinct numbers below `available`, or all of them, in ascending order: int64."""
+    return np.sort(rng.permutation(available)[:count])

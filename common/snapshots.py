@@ -1,0 +1,44 @@
+"""conv1's kernel at stages of a training, as `common.hooks.Snapshots` keeps it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from common.trained import Trained
+
+_NAME = re.compile(r"conv1_(\d+)")
+_FEWEST, _MOST = 3, 5
+
+
+def read_stages(model_dir: Path, network: Trained) -> dict[int, np.ndarray]:
+    """The kernels that a run kept, and the present one.
+
+    Args:
+        model_dir: of the run.
+        network: of the same run.
+
+    Returns:
+        {iteration: float32 (H, W, 3, filters)}, three to five, in order; the first and the last are the
+        first kept and the present one.
+
+    Raises:
+        UserError: there are fewer than three, or one can't be read.
+    """
+    kernels = {}
+    for path in sorted((model_dir / "snapshots").glob("conv1_*.npy")):
+        if match := _NAME.fullmatch(path.stem):
+            try:
+                kernels[int(match[1])] = np.load(path, allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise UserError(f"{path}: is damaged; remove it, or train again") from error
+    kernels[network.step] = network.model.get_layer("conv1").kernel.numpy()
+    if len(kernels) < _FEWEST:
+        raise UserError(
+            f"{model_dir / 'snapshots'}: has conv1 of {len(kernels) - 1} stages besides the present one, "
+            f"{_FEWEST - 1} are needed; train longer, or with --snapshot_steps"
+        )
+    steps = sorted(kernels)
+    chosen = np.unique(np.linspace(0, len(steps) - 1, _MOST).round().astype(int))
+    return {steps[at]: kernels[steps[at]] for at in chosen}

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from PIL import Image
+from tensorboard.plugins.projector import ProjectorConfig
+
+from common import embedding
+from common.errors import UserError
+
+
+def test_classes_have_distinct_colours():
+    colors = embedding.class_colors(20)
+    assert colors.shape == (20, 3) and len(np.unique(colors, axis=0)) == 20
+    assert colors.min() >= 0 and colors.max() <= 1
+
+
+def test_a_dot_has_the_mean_colour_of_its_classes():
+    colors = np.array([[1.0, 0.0, 0.2], [0.0, 0.5, 0.6], [0.3, 0.3, 0.3]])
+    labels = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]])
+    expected = [[0.5, 0.25, 0.4], [0.3, 0.3, 0.3], [0.7, 0.7, 0.7]]
+    np.testing.assert_allclose(embedding.mean_colors(labels, colors), expected)
+
+
+def test_tsne_keeps_groups_together_and_repeats():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.normal(center, 0.1, (20, 30)) for center in (-3, 0, 3)]).astype(np.float32)
+    points = embedding.tsne(features, seed=1)
+    assert points.shape == (60, 2)
+    np.testing.assert_array_equal(points, embedding.tsne(features, seed=1))
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert np.all(distances.argmin(axis=1) // 20 == np.arange(60) // 20)
+
+
+def test_too_few_images_for_tsne_are_refused():
+    with pytest.raises(UserError, match="3 test images are too few"):
+        embedding.tsne(np.zeros((3, 5), np.float32), 0)
+
+
+def test_the_projector_is_given_vectors_thumbnails_and_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(5, 4)).astype(np.float32)
+    images = np.stack([np.full((60, 60, 3), 40 * number, np.uint8) for number in range(5)])
+    labels = np.array([[1, 1], [0, 1], [0, 0], [1, 0], [1, 0]])
+    ids = ["000001", "000002", "000003", "000004", "000005"]
+    embedding.write_projector(tmp_path, {"VGG-16 fc7": vectors}, images, labels, ids, ("cat", "dog"))
+    config = text_format.Parse((tmp_path / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    (one,) = config.embeddings
+    stored = np.fromfile(tmp_path / one.tensor_path, np.float32).reshape(one.tensor_shape)
+    np.testing.assert_array_equal(stored, vectors)
+    lines = (tmp_path / one.metadata_path).read_text().splitlines()
+    assert lines == ["image\tclasses", "000001\tcat, dog", "000002\tdog", "000003\tnone", "000004\tcat",
+                     "000005\tcat"]  # fmt: skip
+    sprite = np.asarray(Image.open(tmp_path / one.sprite.image_path))
+    width, height = one.sprite.single_image_dim
+    assert sprite.shape == (3 * height, 3 * width, 3)  # rows of three
+    assert [int(sprite[n // 3 * height + 5, n % 3 * width + 5, 0]) for n in range(5)] == [0, 40, 80, 120, 160]

@@ -1,0 +1,99 @@
+"""Neighbours against brute force in float64; features against the layers' own outputs."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from common import features
+from common.input import EvalInput, Examples
+
+
+@pytest.fixture(scope="module")
+def points() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(150, 12)).astype(np.float32) + 0.5
+
+
+def brute_force(points: np.ndarray, metric: str, count: int) -> np.ndarray:
+    x = points.astype(np.float64)
+    if metric == "cosine":
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        distances = 1 - unit @ unit.T
+    else:
+        distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
+    np.fill_diagonal(distances, np.inf)
+    return np.argsort(distances, axis=1)[:, :count]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_neighbours_are_those_of_brute_force_in_float64(points, metric):
+    found = features.nearest(points, metric, 7)
+    np.testing.assert_array_equal(found, brute_force(points, metric, 7))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_an_image_is_never_its_own_neighbour_even_beside_its_double(points, metric):
+    doubled = np.concatenate([points[:20], points[:20]])
+    found = features.nearest(doubled, metric, 39)
+    for row, neighbours in enumerate(found):
+        assert sorted([row, *neighbours]) == list(range(40))
+        assert neighbours[0] == (row + 20) % 40
+
+
+def test_the_two_metrics_differ(points):
+    assert not np.array_equal(features.nearest(points, "euclidean", 3), features.nearest(points, "cosine", 3))
+
+
+def test_share_in_common_by_hand():
+    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
+    rows = np.array([0, 2, 3])  # the last has no class and is left out
+    neighbours = np.array([[1, 2], [0, 3], [0, 1]])
+    assert features.share_in_common(labels, rows, neighbours) == 1 / 4
+    assert np.isnan(features.share_in_common(labels, np.array([3]), np.array([[0, 1]])))
+
+
+def test_images_of_different_classes_are_chosen():
+    rng = np.random.default_rng(1)
+    labels = (rng.random((60, 8)) < 0.15).astype(int)
+    labels[:, 5] = 0  # a class that no image shows
+    chosen = features.choose_of_different_classes(labels, 6, np.random.default_rng(0))
+    assert len(set(chosen)) == 6
+    # A matching of images to classes exists: each brings a class that no other was chosen for.
+    assert np.linalg.matrix_rank(np.diag(labels[chosen].any(axis=1))) == 6
+    assert chosen == features.choose_of_different_classes(labels, 6, np.random.default_rng(0))
+    assert chosen != features.choose_of_different_classes(labels, 6, np.random.default_rng(1))
+    assert len(features.choose_of_different_classes(labels, 20, np.random.default_rng(0))) == 7
+
+
+def test_random_images_are_distinct_and_the_same_for_the_same_seed():
+    chosen = features.choose_at_random(1_000, 4_952, np.random.default_rng(3))
+    assert len(np.unique(chosen)) == 1_000 and 0 <= chosen.min() and chosen.max() < 4_952
+    np.testing.assert_array_equal(chosen, features.choose_at_random(1_000, 4_952, np.random.default_rng(3)))
+    assert not np.array_equal(chosen, features.choose_at_random(1_000, 4_952, np.random.default_rng(4)))
+    np.testing.assert_array_equal(features.choose_at_random(9, 4, np.random.default_rng(0)), range(4))
+
+
+def test_features_are_the_layers_outputs_flattened_after_relu_and_without_dropout():
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 3), dtype="uint8"),
+            layers.Rescaling(1.0, dtype="float32"),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.MaxPooling2D(2, name="pool5"),
+            layers.Flatten(),
+            layers.Dense(7, "relu", name="fc7"),
+            layers.Dropout(0.5, name="dropout7"),
+            layers.Dense(2, name="fc8"),
+        ]
+    )
+    images = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3), np.uint8)
+    examples = Examples("test", images, np.zeros((5, 2)), np.ones((5, 2)), range(5), "ab")
+    found = features.extract(model, ("pool5", "fc7", "fc8"), EvalInput(examples, 2, lambda images: images))
+    maps = model.get_layer("pool5")(model.get_layer("conv")(images.astype(np.float32))).numpy()
+    np.testing.assert_allclose(found["pool5"], maps.reshape(5, -1), rtol=1e-5)
+    kernel, bias = (variable.numpy() for variable in model.get_layer("fc7").weights)
+    np.testing.assert_allclose(
+        found["fc7"], np.maximum(maps.reshape(5, -1) @ kernel + bias, 0), rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(found["fc8"], model(images, training=False), rtol=1e-4, atol=1e-4)
+    assert found["fc7"].dtype == np.float32

@@ -1,0 +1,45 @@
+import keras
+import numpy as np
+import pytest
+
+from common import snapshots
+from common.errors import UserError
+from common.trained import Trained
+
+
+@pytest.fixture
+def network() -> Trained:
+    layers = [keras.Input((5, 5, 3)), keras.layers.Conv2D(2, 3, name="conv1")]
+    return Trained(keras.Sequential(layers), 900, {})
+
+
+def keep(folder, *steps: int) -> None:
+    (folder / "snapshots").mkdir()
+    for step in steps:
+        np.save(folder / "snapshots" / f"conv1_{step:06}.npy", np.full((3, 3, 3, 2), step, np.float32))
+
+
+def test_stages_are_those_kept_and_the_present_one(tmp_path, network):
+    keep(tmp_path, 0, 500)
+    stages = snapshots.read_stages(tmp_path, network)
+    assert list(stages) == [0, 500, 900]
+    assert stages[500][0, 0, 0, 0] == 500
+    np.testing.assert_array_equal(stages[900], network.model.get_layer("conv1").kernel)
+
+
+def test_of_many_five_are_taken_with_the_first_and_the_last(tmp_path, network):
+    keep(tmp_path, *range(0, 900, 100))
+    assert list(snapshots.read_stages(tmp_path, network)) == [0, 200, 400, 700, 900]
+
+
+def test_fewer_than_three_stages_are_refused(tmp_path, network):
+    keep(tmp_path, 0)
+    with pytest.raises(UserError, match="has conv1 of 1 stages besides the present one, 2 are needed"):
+        snapshots.read_stages(tmp_path, network)
+
+
+def test_a_damaged_snapshot_is_named(tmp_path, network):
+    keep(tmp_path, 0, 500)
+    (tmp_path / "snapshots" / "conv1_000500.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(UserError, match=r"conv1_000500\.npy: is damaged"):
+        snapshots.read_stages(tmp_path, network)
