@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import math
 import os
+import shlex
 import sys
 import types
 import typing
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 from common.errors import UserError
+from common.interruption import Interrupted
 
 ConfigT = TypeVar("ConfigT")
 
@@ -69,6 +71,9 @@ class RunOptions(DataOptions):
         None,
         "folder of this run: checkpoints, logs, figures; without it runs/<script>-<data>-seed<seed>",
         resumable=True,
+    )
+    fresh: bool = option(
+        False, "start anew in a new folder, instead of going on with the run that is there", resumable=True
     )
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "of the arithmetic; weights stay float32. auto: bfloat16 where in hardware"
@@ -182,18 +187,23 @@ def run(main: Callable[[], Any]) -> NoReturn:
     """Runs a script's `main` as a command: user errors and Ctrl-C end it with one line and no traceback.
 
     Raises:
-        SystemExit: 0 when `main` returns, 2 for a `UserError`, 130 for Ctrl-C.
+        SystemExit: 0 when `main` returns; 2 for a `UserError`, or where a file or the disk is at fault;
+            130 for Ctrl-C and 143 for SIGTERM.
     """
     try:
         main()
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as interrupted:
+        command = shlex.join(["python", *sys.argv])
+        print(f"interrupted and saved; this goes on from here: {command}", file=sys.stderr)
+        sys.exit(128 + interrupted.signal)
     except KeyboardInterrupt:
-        name = Path(sys.argv[0]).name
-        print(
-            f"\n{name}: interrupted; the same command goes on from the last checkpoint, if there is one yet",
-            file=sys.stderr,
-        )
+        print("\ninterrupted; the same command goes on from what there is", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{Path(sys.argv[0]).name}: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)

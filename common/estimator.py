@@ -5,6 +5,8 @@ is a hook (`common.hooks`).
 """
 
 import functools
+import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import run_files
+from common import interruption, run_files, run_lock, summaries
 from common.errors import UserError
 from common.hooks import Evaluate, Hook, Step
 from common.input import EvalInput, TrainInput
@@ -51,6 +53,7 @@ class Estimator:
         self.model_dir = model_dir
         self.train_seconds = 0.0  # spent in training steps by this process
         self.images_trained = 0  # by this process
+        self._watch = interruption.Watch()
         self._loss = loss
         self._metrics = metrics
         optimizer.build(model.trainable_variables)
@@ -58,20 +61,9 @@ class Estimator:
         self._loss_count = tf.Variable(0.0, trainable=False)
         self._best = tf.Variable(-np.inf, trainable=False, dtype=tf.float64)
         self._checkpoint = self._make_checkpoint()
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(model_dir), max_to_keep=2, checkpoint_name="ckpt"
-        )
         # The load order, here and nowhere else: 1. this run's own checkpoint; 2. without one, weights
         # that the user gave, which a hook restores before the first step; 3. the initialisers.
-        if latest := self._manager.latest_checkpoint:
-            try:
-                self._checkpoint.restore(latest).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise UserError(
-                    f"{latest}: this checkpoint is damaged or another network's ({reason[:200]}); "
-                    "give another --model_dir"
-                ) from error
+        self._restore_latest()
 
     def _make_checkpoint(self) -> tf.train.Checkpoint:
         """Everything a run needs to go on as if never interrupted, under names that say what it is."""
@@ -94,6 +86,22 @@ class Estimator:
             best=self._best,
         )
 
+    def _restore_latest(self) -> None:
+        """Restores the newest checkpoint that is whole; does nothing where none was ever completed."""
+        reasons: list[str] = []
+        for path in run_files.checkpoints(self.model_dir):
+            try:
+                self._checkpoint.restore(str(path)).assert_consumed()
+            except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+                reason = str(error).strip().splitlines()[0][:200]
+                reasons.append(f"{path}: this checkpoint is damaged or another network's ({reason})")
+            else:
+                if reasons:
+                    print(f"{reasons[0]}; going on from {path.name} instead", file=sys.stderr)
+                return
+        if reasons:
+            raise UserError(f"{reasons[0]}, and there is no other; give another --model_dir")
+
     @property
     def step(self) -> int:
         """The global step: updates made since the run began."""
@@ -109,11 +117,19 @@ class Estimator:
         """Of TensorBoard's events, in the model directory; its file is made when first used."""
         return tf.summary.create_file_writer(str(self.model_dir))
 
+    @functools.cached_property
+    def _manager(self) -> tf.train.CheckpointManager:
+        run_files.drop_damaged_list_of_checkpoints(self.model_dir)
+        return tf.train.CheckpointManager(
+            self._checkpoint, str(self.model_dir), max_to_keep=2, checkpoint_name="ckpt"
+        )
+
     def save(self) -> Path:
         """Writes a checkpoint of the present step; the last two are kept.
 
         Raises:
-            UserError: a weight is NaN or infinite; what was saved before is left as it is.
+            UserError: a weight is NaN or infinite, or the disk is full; what was saved before is left as
+                it is.
         """
         for variable in self.model.trainable_variables:
             if not tf.reduce_all(tf.math.is_finite(variable.value)):
@@ -121,7 +137,14 @@ class Estimator:
                     f"{self.model_dir}: {variable.path} is no longer finite after step {self.step}; "
                     "try a lower --learning_rate in another --model_dir"
                 )
-        return Path(self._manager.save(checkpoint_number=self.step))
+        try:
+            return Path(self._manager.save(checkpoint_number=self.step))
+        except tf.errors.OpError as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise UserError(
+                f"{self.model_dir}: a checkpoint can't be written ({reason}); make room, then the same "
+                "command goes on from the one before"
+            ) from error
 
     @tf.function(autograph=False)
     def _train_step(
@@ -165,18 +188,25 @@ class Estimator:
             input: batches as a function of the step.
             steps: of the whole run, not of this call.
             hooks: called in this order, at the begin, after every step, at the end, and to close.
+
+        Raises:
+            UserError: another process trains in the model directory; the loss or a weight is no longer
+                finite; a checkpoint can't be written.
+            Interrupted: by Ctrl-C or SIGTERM, after the present step, which is saved.
         """
-        if self.step < steps:
-            run_files.rewind_metrics(self.model_dir, self.step)
-        try:
-            for hook in hooks:
-                hook.begin(self)
-            self._make_steps(input, steps, hooks)
-            for hook in hooks:
-                hook.end(self)
-        finally:
-            for hook in hooks:
-                hook.close(self)
+        with run_lock.held(self.model_dir), interruption.watching() as self._watch:
+            if self.step < steps:
+                run_files.rewind_metrics(self.model_dir, self.step)
+                summaries.rewind_events(self.model_dir, self.step)
+            try:
+                for hook in hooks:
+                    hook.begin(self)
+                self._make_steps(input, steps, hooks)
+                for hook in hooks:
+                    hook.end(self)
+            finally:
+                for hook in hooks:
+                    hook.close(self)
 
     def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> None:
         first = self.step + 1
@@ -198,12 +228,28 @@ class Estimator:
             if step > first:  # the first step also builds the graph
                 self.train_seconds += time.perf_counter() - started
                 self.images_trained += input.batch_size
+            if not math.isfinite(done.loss):
+                raise UserError(
+                    f"{self.model_dir}: the training loss of step {step} is {done.loss}; "
+                    "try a lower --learning_rate in another --model_dir"
+                )
             for hook in hooks:
                 hook.after_step(self, step, done)
+            if self._watch.signal is not None:
+                self.save()
+                self._watch.check()
 
     def predict(self, input: EvalInput) -> np.ndarray:
-        """Logits of every example, in order: float32 (N, classes)."""
-        return np.concatenate([self.forward(images).numpy() for images in input.batches()])
+        """Logits of every example, in order: float32 (N, classes).
+
+        Raises:
+            Interrupted: within `train`, a signal asks to stop.
+        """
+        parts = []
+        for images in input.batches():
+            self._watch.check()
+            parts.append(self.forward(images).numpy())
+        return np.concatenate(parts)
 
     def score(self, input: EvalInput, logits: np.ndarray) -> dict[str, Any]:
         """What `predict` gave for a split, against its labels.

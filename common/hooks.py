@@ -1,6 +1,6 @@
 """Everything that happens around training steps. A hook does nothing at a step that isn't its own."""
 
-import math
+import contextlib
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from common import pretrained, run_files, summaries
 from common.cli import RunOptions
-from common.errors import UserError
 from common.input import EvalInput
+from common.interruption import Interrupted
 from common.mixup import Mixed, MixedWeights
 
 if TYPE_CHECKING:
@@ -70,17 +70,6 @@ class _Rate:
         return images / seconds if seconds else 0.0
 
 
-class StopAtNaN(Hook):
-    """Stops a run whose loss is no longer a number."""
-
-    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
-        if not math.isfinite(done.loss):
-            raise UserError(
-                f"{estimator.model_dir}: the training loss of step {step} is {done.loss}; "
-                "try a lower --learning_rate in another --model_dir"
-            )
-
-
 class Evaluate(Hook):
     """Scores the test split every so many steps and at the last one.
 
@@ -97,10 +86,18 @@ class Evaluate(Hook):
 
     def begin(self, estimator: "Estimator") -> None:
         self._recorded = {line["step"] for line in run_files.read_metrics(estimator.model_dir)}
+        step = estimator.step
+        if 0 < step < self._last_step and self._is_due(step) and step not in self._recorded:
+            self._evaluate(estimator, step)  # it was interrupted
+
+    def _is_due(self, step: int) -> bool:
+        return step % self._every == 0 or step == self._last_step
 
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
-        if step % self._every == 0 or step == self._last_step:
-            self._evaluate(estimator, step)
+        if self._is_due(step):
+            # When the run goes on it begins with this evaluation. The other hooks of this step still act.
+            with contextlib.suppress(Interrupted):
+                self._evaluate(estimator, step)
 
     def end(self, estimator: "Estimator") -> None:
         if not self.latest:  # all steps were made by an earlier process
@@ -156,6 +153,7 @@ class Checkpoints(Hook):
             self._save(estimator, estimator.step)
 
     def _save(self, estimator: "Estimator", step: int) -> None:
+        estimator.summary_writer.flush()  # so that a run that goes on from here misses no summary
         estimator.save()
         self._saved_step = step
 
@@ -228,8 +226,9 @@ class Summaries(Hook):
         self._rate = _Rate()
 
     def begin(self, estimator: "Estimator") -> None:
-        config = run_files.read_config(estimator.model_dir)
-        summaries.write_config(estimator.summary_writer, config, estimator.step)
+        if estimator.step == 0:
+            config = run_files.read_config(estimator.model_dir)
+            summaries.write_config(estimator.summary_writer, config)
 
     def wants_gradients(self, step: int) -> bool:
         return step % self._histograms_every == 0 or step == 1
@@ -293,4 +292,4 @@ def standard(options: RunOptions, steps: int, classes: Sequence[str], *more: Hoo
             to include what they did.
     """
     tensorboard = Summaries(options.summary_every, options.images_every, options.histograms_every, classes)
-    return [StopAtNaN(), Progress(steps), *more, tensorboard, Checkpoints(options.checkpoint_every)]
+    return [Progress(steps), *more, tensorboard, Checkpoints(options.checkpoint_every)]

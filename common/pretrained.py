@@ -52,7 +52,7 @@ def _named_errors(path: object) -> Iterator[None]:
     """Errors of reading, as one line that names the file."""
     try:
         yield
-    except (tf.errors.OpError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+    except (tf.errors.OpError, OSError, KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: is damaged or holds no weights ({reason})") from error
 

@@ -11,14 +11,17 @@ figures/           PNG: `common.figures`
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from common import device
 from common.cli import RunOptions
@@ -26,6 +29,7 @@ from common.errors import UserError
 from common.files import replacing
 from common.input import Data, Examples
 
+_CHECKPOINT = re.compile(r"ckpt-\d+")
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
 
 
@@ -57,6 +61,12 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     return found
 
 
+def _unused(model_dir: Path) -> Path:
+    """The folder itself, or the first of <folder>-2, <folder>-3, ... that isn't there."""
+    candidates = (model_dir.with_name(f"{model_dir.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([model_dir], candidates) if not path.exists())
+
+
 def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Path:
     """Makes the model directory and its config.json, or checks that it holds this very run.
 
@@ -70,13 +80,16 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
         precision: "float32" or "bfloat16", as resolved on this machine.
 
     Returns:
-        `config.model_dir`, or runs/<script>-<data>-seed<seed>.
+        `config.model_dir`, or runs/<script>-<data>-seed<seed>; with `config.fresh` and where that
+        exists, a new folder beside it.
 
     Raises:
         UserError: the folder can't be written, or holds a run with other settings or data.
     """
     default = Path("runs") / f"{Path(script).stem}-{data.name}-seed{config.seed}"
     model_dir = config.model_dir or default
+    if config.fresh:
+        model_dir = _unused(model_dir)
     path = model_dir / "config.json"
     run = {
         "settings": {"script": Path(script).stem}
@@ -100,7 +113,9 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise UserError(f"{path}: can't be read; give another --model_dir") from error
         if changed:
-            raise UserError(f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir")
+            raise UserError(
+                f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir, or --fresh"
+            )
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, run)
@@ -119,6 +134,29 @@ def write_json(path: Path, value: Any) -> Path:
 def read_config(model_dir: Path) -> dict[str, Any]:
     """config.json of a run: "settings", "data", "resumable_settings", "environment"."""
     return json.loads((model_dir / "config.json").read_text())
+
+
+def checkpoints(model_dir: Path) -> list[Path]:
+    """Prefixes of the run's checkpoints that were completed, the newest first, damaged or not.
+
+    A save that was cut short, before it was entered in the file named "checkpoint", left no index.
+    """
+    try:
+        state = tf.train.get_checkpoint_state(str(model_dir))
+    except ValueError:  # damaged
+        state = None
+    entered = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
+    indexed = [path.stem for path in model_dir.glob("ckpt-*.index")]
+    numbers = {int(name[5:]) for name in (*entered, *indexed) if _CHECKPOINT.fullmatch(name)}
+    return [model_dir / f"ckpt-{number}" for number in sorted(numbers, reverse=True)]
+
+
+def drop_damaged_list_of_checkpoints(model_dir: Path) -> None:
+    """Removes the file named "checkpoint" where it can't be read; the checkpoints themselves stay."""
+    try:
+        tf.train.get_checkpoint_state(str(model_dir))
+    except ValueError:
+        (model_dir / "checkpoint").unlink()
 
 
 def append_metrics(model_dir: Path, line: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,18 +19,46 @@ _CAPTION_HEIGHT = 16  # pixels
 _SMALLEST_SHOWN = 96  # pixels; a caption needs room
 
 
-def write_config(writer: tf.summary.SummaryWriter, config: Mapping[str, Any], step: int) -> None:
+def rewind_events(model_dir: Path, step: int) -> None:
+    """Drops what was written after `step`, which a run that resumes there will write again.
+
+    Args:
+        model_dir: of the run; its event files are rewritten where need be, a record that was cut short
+            goes.
+        step: at which it goes on; at 0 all goes.
+    """
+    for path in sorted(model_dir.glob("events.out.tfevents.*")):
+        if step == 0:
+            path.unlink()
+            continue
+        kept, whole = [], True
+        try:
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                if tf.compat.v1.Event.FromString(record).step <= step:
+                    kept.append(record)
+                else:
+                    whole = False
+        except tf.errors.DataLossError:
+            whole = False
+        if not whole:
+            rewound = path.with_name("rewound.partial")
+            with tf.io.TFRecordWriter(str(rewound)) as writer:
+                for record in kept:
+                    writer.write(record)
+            rewound.replace(path)
+
+
+def write_config(writer: tf.summary.SummaryWriter, config: Mapping[str, Any]) -> None:
     """The run's config.json as a table under Text.
 
     Args:
         writer: of the run.
         config: mapping of sections to mappings of names to values.
-        step: the step at which training starts or goes on.
     """
     rows = ["| setting | value |", "|---|---|"]
     for section, values in config.items():
         rows += [f"| {section} / {name} | {value} |" for name, value in values.items()]
-    with writer.as_default(step):
+    with writer.as_default(0):
         tf.summary.text("config", "\n".join(rows))
 
 

@@ -66,12 +66,12 @@ def load(model_dir: Path, network: str, test: Examples) -> Trained:
         raise UserError(
             f"{model_dir}: its run had other data, {config['data']['name']}; give --data_dir that data"
         )
-    latest = tf.train.latest_checkpoint(str(model_dir))
+    latest = next(iter(run_files.checkpoints(model_dir)), None)
     if latest is None:
         raise UserError(f"{model_dir}: has no checkpoint yet; train it first, with the command of its task")
     device.set_precision(config["settings"]["precision"])
     make_network = networks.caffenet if network == "caffenet" else networks.vgg16
     model = make_network(test.labels.shape[1])
-    pretrained.restore(model, pretrained.open_checkpoint(Path(latest)), model.layers[-1].name)
-    step = int(tf.train.load_variable(latest, "optimizer/iteration/.ATTRIBUTES/VARIABLE_VALUE"))
+    pretrained.restore(model, pretrained.open_checkpoint(latest), model.layers[-1].name)
+    step = int(tf.train.load_variable(str(latest), "optimizer/iteration/.ATTRIBUTES/VARIABLE_VALUE"))
     return Trained(model, step, config)

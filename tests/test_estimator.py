@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
-from common import hooks, losses, optimizers
+from common import hooks, losses, optimizers, run_lock
 from common.errors import UserError
 from common.estimator import Estimator
 from common.run_files import read_metrics
@@ -18,9 +19,9 @@ from tests import tiny_run
 ROOT = Path(__file__).parent.parent
 
 
-def child(*arguments: object) -> int:
+def child(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.tiny_run", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True).returncode
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def checkpoint_arrays(model_dir: Path) -> dict[str, np.ndarray]:
@@ -33,7 +34,21 @@ def without_times(lines: list[dict]) -> list[dict]:
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
 
 
+def summaries_in(model_dir: Path) -> dict[str, list[tuple[int, bytes]]]:
+    """{tag: [(step, content) ...]} of everything that TensorBoard is given but speeds."""
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    for path in sorted(model_dir.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                if value.tag not in ("train/images_per_second", "config"):
+                    content = value.tensor.SerializeToString()
+                    found.setdefault(value.tag, []).append((event.step, content))
+    return found
+
+
 def assert_same_run(one: Path, other: Path) -> None:
+    """Weights, momentum, seeds, metrics.jsonl and TensorBoard, bit for bit; nothing twice or missing."""
     ours, theirs = checkpoint_arrays(one), checkpoint_arrays(other)
     ours.pop("save_counter/.ATTRIBUTES/VARIABLE_VALUE")
     theirs.pop("save_counter/.ATTRIBUTES/VARIABLE_VALUE")
@@ -41,16 +56,66 @@ def assert_same_run(one: Path, other: Path) -> None:
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
     assert without_times(read_metrics(one)) == without_times(read_metrics(other))
+    shown, also_shown = summaries_in(one), summaries_in(other)
+    assert shown.keys() == also_shown.keys()
+    for tag, values in shown.items():
+        assert values == also_shown[tag], tag
 
 
-def test_a_run_killed_twice_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path):
-    """64 steps of batch 10 over 37 images, with augmentation and dropout, in child processes."""
-    assert child(tmp_path / "whole", 64) == 0
-    assert child(tmp_path / "killed", 64, 17) == -signal.SIGKILL
-    assert child(tmp_path / "killed", 64, 48) == -signal.SIGKILL
-    assert child(tmp_path / "killed", 64) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
-    assert [line["step"] for line in read_metrics(tmp_path / "killed")] == [*range(5, 65, 5), 64]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """64 uninterrupted steps of batch 10 over 37 images, with augmentation and dropout."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert child(folder, 64).returncode == 0
+    return folder
+
+
+def test_a_run_killed_twice_ends_bit_for_bit_like_an_uninterrupted_one(whole, tmp_path):
+    assert child(tmp_path, 64, signal.SIGKILL, 17, "step").returncode == -signal.SIGKILL
+    assert child(tmp_path, 64, signal.SIGKILL, 48, "save").returncode == -signal.SIGKILL
+    assert child(tmp_path, 64).returncode == 0
+    assert_same_run(whole, tmp_path)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [*range(5, 65, 5), 64]
+
+
+@pytest.mark.slow
+def test_kill_9_at_20_moments_of_which_8_in_the_writing_of_a_checkpoint(whole, tmp_path):
+    moments = [("step", step) for step in range(3, 63, 5)] + [("save", step) for step in range(1, 60, 8)]
+    for moment, step in sorted(moments, key=lambda pair: pair[1]):
+        ended = child(tmp_path, 64, signal.SIGKILL, step, moment)
+        assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
+    assert child(tmp_path, 64).returncode == 0
+    assert_same_run(whole, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "moment"), [("SIGTERM", 143, "step"), ("SIGINT", 130, "evaluation")]
+)
+def test_sigterm_and_ctrl_c_save_and_name_the_command_that_goes_on(whole, tmp_path, number, code, moment):
+    """Also in the middle of an evaluation, which is then made up for when the run goes on."""
+    stopped = child(tmp_path, 64, signal.Signals[number].value, 25, moment)
+    assert stopped.returncode == code
+    assert stopped.stderr.splitlines()[-1].startswith(
+        "interrupted and saved; this goes on from here: python "
+    )
+    assert "Traceback" not in stopped.stderr
+    assert read_metrics(tmp_path)[-1]["step"] == (25 if moment == "step" else 20)
+    assert (tmp_path / "ckpt-25.index").exists()
+    assert child(tmp_path, 64).returncode == 0
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_second_signal_stops_at_once():
+    watching = (
+        "import os, signal, time\n"
+        "from common.interruption import watching\n"
+        "with watching():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); print('once', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", watching], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (143, "once\n")
+    assert ended.stderr == "\nstopping after this step; once more to stop at once\n"
 
 
 def test_checkpoint_holds_weights_momentum_step_dropout_seed_and_best(tmp_path):
@@ -165,10 +230,56 @@ def test_opening_a_run_to_predict_leaves_its_files_alone(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
-def test_a_damaged_checkpoint_is_one_line_that_names_it(tmp_path):
-    tiny_run.run(tmp_path, 10)
-    (tmp_path / "ckpt-10.index").write_bytes(b"")
-    with pytest.raises(UserError) as refused:
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("harm", [empty, halve, Path.unlink])
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_which_is_said(tmp_path, harm, part, capsys):
+    tiny_run.run(tmp_path / "whole", 40)
+    tiny_run.run(tmp_path / "harmed", 30)
+    harm(tmp_path / "harmed" / f"ckpt-30.{part}")
+    capsys.readouterr()
+    tiny_run.run(tmp_path / "harmed", 40)
+    out, err = capsys.readouterr()
+    assert "ckpt-30: this checkpoint is damaged" in err and "going on from ckpt-20 instead" in err
+    assert "20 of 40 steps are made, going on" in out
+    assert_same_run(tmp_path / "whole", tmp_path / "harmed")
+
+
+@pytest.mark.parametrize("harm", [empty, Path.unlink])
+def test_without_a_good_checkpoint_a_run_never_starts_over_silently(tmp_path, harm):
+    tiny_run.run(tmp_path, 30)
+    for path in tmp_path.glob("ckpt-*.index"):
+        harm(path)
+    with pytest.raises(UserError, match="ckpt-30: this checkpoint is damaged .* and there is no other"):
         tiny_run.estimator(tmp_path)
-    assert "ckpt-10: this checkpoint is damaged" in str(refused.value)
-    assert "\n" not in str(refused.value)
+
+
+def test_a_lost_list_of_checkpoints_loses_no_checkpoint(tmp_path):
+    tiny_run.run(tmp_path, 20)
+    empty(tmp_path / "checkpoint")
+    made, _ = tiny_run.estimator(tmp_path)
+    assert made.step == 20
+
+
+def test_a_first_save_that_was_cut_short_is_no_checkpoint(tmp_path):
+    tiny_run.run(tmp_path, 10)
+    (tmp_path / "checkpoint").unlink()
+    (tmp_path / "ckpt-10.index").unlink()
+    made, _ = tiny_run.estimator(tmp_path)
+    assert made.step == 0
+
+
+def test_a_second_process_is_refused_by_name_of_the_first(tmp_path):
+    made, config = tiny_run.estimator(tmp_path)
+    with run_lock.held(tmp_path), pytest.raises(UserError, match=f"training there, process {os.getpid()}, "):
+        made.train(tiny_run.train_input(config), 1)
+    assert made.step == 0
+    made.train(tiny_run.train_input(config), 1)  # the lock that is left is nobody's
+    assert made.step == 1

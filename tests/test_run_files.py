@@ -100,6 +100,16 @@ def test_a_folder_where_nothing_was_saved_or_measured_may_be_tried_again(tmp_pat
     assert run_files.read_config(open_run(tmp_path, learning_rate=0.2))["settings"]["learning_rate"] == 0.2
 
 
+def test_fresh_takes_a_new_folder_and_leaves_the_old_one_alone(tmp_path):
+    first = open_run(tmp_path / "run", fresh=True)
+    begin_run(first)
+    before = {path: path.read_bytes() for path in first.iterdir()}
+    second = open_run(tmp_path / "run", fresh=True, learning_rate=0.5)
+    third = open_run(tmp_path / "run", fresh=True)
+    assert [path.name for path in (first, second, third)] == ["run", "run-2", "run-3"]
+    assert {path: path.read_bytes() for path in first.iterdir()} == before
+
+
 def test_metrics_are_appended_and_rewound(tmp_path):
     assert run_files.read_metrics(tmp_path) == []
     for step in (5, 10, 15):

@@ -1,19 +1,20 @@
 """A complete run of the Estimator in seconds: a small network with dropout, on augmented noise.
 
-As a program it can be killed: `python -m tests.tiny_run MODEL_DIR STEPS [KILL_AT_STEP]`.
+As a program it can send itself a signal: `python -m tests.tiny_run MODEL_DIR STEPS [SIGNAL STEP MOMENT]`.
 """
 
 import functools
 import os
-import signal
+import random
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from common import augment, evaluation, hooks, losses, optimizers
+from common import augment, cli, evaluation, hooks, losses, optimizers
 from common.cli import RunOptions, option
 from common.estimator import Estimator
 from common.input import Data, EvalInput, Examples, TrainInput
@@ -39,19 +40,18 @@ def examples(split: str, count: int, seed: int) -> Examples:
 
 
 def network() -> keras.Model:
-    layers = keras.layers
+    layers, he = keras.layers, keras.initializers.HeNormal
     return keras.Sequential(
         [
-            keras.Input((CROP, CROP, 3), dtype="uint8"),
-            layers.Rescaling(1 / 255, dtype="float32"),
-            layers.Conv2D(
-                8, 5, activation="relu", kernel_initializer=keras.initializers.HeNormal(1), name="conv1"
-            ),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
-            layers.Dropout(0.5, seed=3),
-            layers.Dense(len(CLASSES), kernel_initializer=keras.initializers.HeNormal(2), name="fc8"),
-        ]
+            keras.Input((CROP, CROP, 3), dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255, dtype="float32", name="scale"),
+            layers.Conv2D(8, 5, activation="relu", kernel_initializer=he(1), name="conv1"),
+            layers.MaxPooling2D(2, name="pool1"),
+            layers.Flatten(name="flatten"),
+            layers.Dropout(0.5, seed=3, name="dropout"),
+            layers.Dense(len(CLASSES), kernel_initializer=he(2), name="fc8"),
+        ],
+        name="tiny",
     )
 
 
@@ -84,15 +84,42 @@ def test_input() -> EvalInput:
     return EvalInput(examples("test", 23, 2), 8, lambda images: augment.center_crop(images, CROP))
 
 
-class KillAt(hooks.Hook):
-    """kill -9, by the run itself, so that the step is certain."""
+class SignalAt(hooks.Hook):
+    """A signal from the run to itself, so that the moment is certain."""
 
-    def __init__(self, step: int) -> None:
-        self._step = step
+    def __init__(self, number: int, step: int, moment: str) -> None:
+        """
+        Args:
+            number: of the signal.
+            step: at or after which it is sent.
+            moment: "step"; "evaluation", while the test split is predicted; "save", some milliseconds into
+                the writing of a checkpoint.
+        """
+        self._number, self._step, self._moment = number, step, moment
+
+    def begin(self, estimator) -> None:
+        if self._moment == "evaluation":
+            estimator.forward = self._before(estimator.forward, estimator)
+        elif self._moment == "save":
+            estimator.save = self._before(estimator.save, estimator)
+
+    def _before(self, function, estimator):
+        def call(*arguments):
+            if estimator.step >= self._step:
+                if self._moment == "save":
+                    threading.Timer(random.uniform(0, 0.03), self._send).start()
+                else:
+                    self._send()
+            return function(*arguments)
+
+        return call
 
     def after_step(self, estimator, step, done):
-        if step == self._step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self._moment == "step" and step == self._step:
+            self._send()
+
+    def _send(self) -> None:
+        os.kill(os.getpid(), self._number)
 
 
 def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
@@ -102,4 +129,6 @@ def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), *[KillAt(int(step)) for step in sys.argv[3:]])
+    folder, count, *signals = sys.argv[1:]
+    sent = [SignalAt(int(signals[0]), int(signals[1]), signals[2])] if signals else []
+    cli.run(lambda: run(Path(folder), int(count), *sent))

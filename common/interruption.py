@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM while training: the step is finished and saved; a second one stops at once."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+
+class Interrupted(Exception):
+    """The training was asked to stop, and what it had is saved.
+
+    Attributes:
+        signal: SIGINT or SIGTERM.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
+
+
+class Watch:
+    """Whether a signal has come."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def check(self) -> None:
+        """Raises Interrupted if one has."""
+        if self.signal is not None:
+            raise Interrupted(self.signal)
+
+    def _take(self, number: int, frame: object) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+        # os.write, since print isn't safe in a signal handler.
+        os.write(sys.__stderr__.fileno(), b"\nstopping after this step; once more to stop at once\n")
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Watch]:
+    """Keeps SIGINT and SIGTERM from ending the process while the block runs.
+
+    In a thread that isn't the main one, where Python allows no handlers, nothing is watched.
+    """
+    watch = Watch()
+    if threading.current_thread() is not threading.main_thread():
+        yield watch
+        return
+    before = {number: signal.signal(number, watch._take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield watch
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
