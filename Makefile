@@ -9,7 +9,7 @@ DEMO := --model_dir runs/demo --steps 600 --eval_every 100 --batch_size 16 \
 	--checkpoint_every 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint tensorboard clean
+.PHONY: help demo test test-all lint tensorboard report clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(VENV)/.development  ## ruff: pyflakes, pycodestyle, isort, bugbear; its 
 
 tensorboard: $(VENV)/.runtime  ## show all runs, on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
+
+report: $(VENV)/.runtime  ## answer every question of the handout from the runs at hand, in report.html
+	$(BIN)/python -m common.report runs -o report.html
 
 clean:  ## remove the virtual environment, decoded images and the sample; runs/ stays
 	rm -rf $(VENV) cache .pytest_cache .ruff_cache

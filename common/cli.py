@@ -87,7 +87,7 @@ class RunOptions(DataOptions):
     skip_bad_images: bool = option(False, "train without images that can't be read, instead of stopping")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are a single line."""
 
     def error(self, message: str) -> NoReturn:
@@ -150,7 +150,7 @@ def parse(config_class: type[ConfigT], argv: Sequence[str] | None, description: 
     Raises:
         SystemExit: code 0 after `--help`; code 2, after one line on stderr, for a bad command line.
     """
-    parser = _Parser(
+    parser = Parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

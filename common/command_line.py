@@ -1,0 +1,47 @@
+"""The command that makes a run, from the run's config.json."""
+
+import dataclasses
+import importlib.util
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _defaults_of(script: str) -> dict[str, Any]:
+    """Of a numbered script's Config, as config.json would have them."""
+    specification = importlib.util.spec_from_file_location(script, ROOT / f"{script}.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[script] = module  # dataclasses look their module up there
+    specification.loader.exec_module(module)
+    return {field.name: field.default for field in dataclasses.fields(module.Config)}
+
+
+def command_of(config: Mapping[str, Any]) -> str:
+    """The shell command of a run: every setting that isn't its script's default.
+
+    Args:
+        config: of a run's config.json.
+
+    Returns:
+        For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1".
+    """
+    settings = {**config["settings"], **config["resumable_settings"]}
+    script = settings.pop("script")
+    parts = [f"python {script}.py --data_dir $DATA_DIR"]
+    for name, default in _defaults_of(script).items():
+        value = settings.get(name)
+        if name not in settings or value is None or json.loads(json.dumps(default, default=str)) == value:
+            continue
+        if name == "precision" and default == "auto":
+            continue  # config.json holds what the machine's best was
+        values = value if isinstance(value, list) else [value]
+        flag = f"--{name}" if value is not False else f"--no-{name}"
+        parts.append(
+            " ".join([flag, *(() if isinstance(value, bool) else map(shlex.quote, map(str, values)))])
+        )
+    return " ".join(parts)

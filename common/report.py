@@ -1,0 +1,214 @@
+"""One page with every question of the handout, answered by the runs at hand.
+
+    python -m common.report runs -o report.html
+
+RUNS are model directories, or folders of them. The page holds all its pictures and needs no network; where a
+question has no run yet, it says how to make one.
+"""
+
+import argparse
+import base64
+import html
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import cli, run_files
+from common.command_line import command_of
+from common.errors import UserError
+from common.questions import QUESTIONS, Question
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
+       padding: 0 1rem; color: #222 }
+h2 { border-top: 1px solid #ccc; padding-top: 1.5rem; margin-top: 3rem }
+img { max-width: 100%; margin: .5rem 0 }
+pre { background: #f3f3f3; padding: .7rem 1rem; overflow-x: auto }
+table { border-collapse: collapse; font-size: .85rem; margin: 1rem 0 }
+td, th { border: 1px solid #ddd; padding: .15rem .6rem; text-align: right }
+td:first-child, th:first-child { text-align: left }
+.missing { background: #fff6dd; padding: .7rem 1rem }
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its model directory tells it.
+
+    Attributes:
+        folder: the model directory.
+        config: config.json.
+        evaluations: lines of metrics.jsonl, at least one.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    evaluations: Sequence[Mapping[str, Any]]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {**self.config["settings"], **self.config["resumable_settings"]}
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        return self.evaluations[-1]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def find_runs(folders: Iterable[Path]) -> list[Run]:
+    """Every evaluated run in the folders or right below them, by name.
+
+    Raises:
+        UserError: a folder isn't there, or a run can't be read.
+    """
+    runs = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: is not a folder")
+        for path in sorted({*folder.glob("config.json"), *folder.glob("*/config.json")}):
+            try:
+                config = run_files.read_config(path.parent)
+                evaluations = run_files.read_metrics(path.parent)
+                known = {"settings", "resumable_settings", "data", "environment"} <= config.keys()
+            except (OSError, ValueError, AttributeError) as error:
+                raise UserError(f"{path}: can't be read; leave this run out") from error
+            if known and evaluations:
+                runs.append(Run(path.parent, config, evaluations))
+    return runs
+
+
+def find_analyses(folders: Iterable[Path]) -> list[Path]:
+    """Every folder of Task 5 in the folders or right below them."""
+    found = (
+        p for folder in folders for p in (*folder.glob("analysis.json"), *folder.glob("*/analysis.json"))
+    )
+    return sorted({path.parent for path in found})
+
+
+def _picture(path: Path) -> str:
+    content = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{content}">'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    def line(cells: Sequence[object], tag: str) -> str:
+        return f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in cells)}</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+
+
+def _results(runs: Sequence[Run]) -> str:
+    """What the runs of one question ended with, a column for each."""
+    head = ["", *(run.name for run in runs)]
+    rows: list[list[object]] = [
+        ["iterations", *(f"{run.last['step']:,}" for run in runs)],
+        ["test loss", *(f"{run.last['test_loss']:.4f}" for run in runs)],
+    ]
+    for name in ("accuracy", "mAP", "mAP_11point", "mAP_guessing"):
+        if all(name in run.last for run in runs):
+            rows.append([name, *(f"{run.last[name]:.4f}" for run in runs)])
+    classes = list(dict.fromkeys(name for run in runs for name in run.last.get("AP", {})))
+    for name in classes:
+        values = [run.last["AP"].get(name) for run in runs]
+        rows.append([f"AP {name}", *("" if value is None else f"{value:.3f}" for value in values)])
+    return _table(head, rows)
+
+
+def _circumstances(run: Run) -> str:
+    """Data, time and machine of a run, and its settings."""
+    speeds = [line["images_per_second"] for line in run.evaluations if line["images_per_second"]]
+    images = run.last["step"] * run.settings["batch_size"]
+    minutes = images / (sum(speeds) / len(speeds)) / 60 if speeds else None
+    time = f"about {minutes:,.0f} minutes of training, " if minutes else ""
+    splits = ", ".join(f"{s['images']:,} {name} images" for name, s in run.config["data"]["splits"].items())
+    machine = run.config["environment"]
+    about = (
+        f"{run.config['data']['name']}: {splits}; {time}{run.settings['precision']} on {machine['device']}, "
+        f"Python {machine['python']}, TensorFlow {machine['libraries']['tensorflow']}"
+    )
+    rows = sorted((name, value) for name, value in run.settings.items())
+    settings = _table(["setting", "value"], rows)
+    return f"<p>{html.escape(about)}</p><details><summary>settings</summary>{settings}</details>"
+
+
+def _answer_by_runs(question: Question, runs: Sequence[Run]) -> str:
+    parts = [_results(runs)]
+    for run in runs:
+        parts.append(f"<h3>{html.escape(run.name)}</h3><pre>{html.escape(command_of(run.config))}</pre>")
+        parts.append(_circumstances(run))
+        pictures = [run.folder / "figures" / name for name in question.figures]
+        parts += [_picture(path) for path in pictures if path.is_file()]
+    return "".join(parts)
+
+
+def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
+    parts = []
+    for folder in folders:
+        result = json.loads((folder / "analysis.json").read_text())
+        scores = result["AP"]
+        rows = [[name, f"{one['step']:,}", f"{one['mAP']:.4f}"] for name, one in scores.items()]
+        parts.append(f"<h3>{html.escape(folder.name)}</h3>{_table(['network', 'iterations', 'mAP'], rows)}")
+        shares = result["neighbours_with_a_class_in_common"]["all"]
+        rows = [[name, *(f"{value:.3f}" for value in by.values())] for name, by in shares.items()]
+        metrics = list(next(iter(shares.values())))
+        parts.append(_table(["neighbours with a class in common", *metrics], rows))
+        parts += [_picture(folder / name) for name in question.figures if (folder / name).is_file()]
+    return "".join(parts)
+
+
+def write_report(folders: Sequence[Path], output: Path) -> Path:
+    """Writes the page.
+
+    Args:
+        folders: model directories, or folders of them.
+        output: the HTML file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: a folder isn't there, or a run can't be read.
+    """
+    runs, analyses = find_runs(folders), find_analyses(folders)
+    sections = []
+    for question in QUESTIONS:
+        answering = [run for run in runs if run.settings.get("script") == question.script]
+        if question.script == "05_analysis" and analyses:
+            answer = _answer_by_analyses(question, analyses)
+        elif answering:
+            answer = _answer_by_runs(question, answering)
+        else:
+            command = f"python {question.script}.py --data_dir $DATA_DIR {question.arguments}".strip()
+            answer = (
+                f'<div class="missing">No run yet. This makes one:<pre>{html.escape(command)}</pre></div>'
+            )
+        sections.append(f"<h2>{html.escape(question.title)}</h2><p>{html.escape(question.text)}</p>{answer}")
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Multi-label classification on PASCAL VOC'
+        f"</title><style>{_STYLE}</style><h1>Multi-label classification on PASCAL VOC, in TensorFlow</h1>"
+        f"{''.join(sections)}</html>\n"
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, encoding="utf-8")
+    return output
+
+
+def main(argv: Sequence[str] | None = None) -> Path:
+    """Writes the report that the command line asks for; returns its file."""
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="model directories, or folders of them")
+    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="HTML file to write")
+    options = parser.parse_args(argv)
+    output = write_report(options.runs, options.output)
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", file=sys.stdout)
+    return output
+
+
+if __name__ == "__main__":
+    cli.run(main)
