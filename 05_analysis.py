@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if config.caffenet is None or config.vgg is None:
         raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
     test = voc.load_test(config, config.image_size)
-    caffenet = trained.load(config.caffenet, "caffenet", test)
-    vgg = trained.load(config.vgg, "vgg16", test)
+    caffenet = trained.load_for(config.caffenet, "caffenet", test)
+    vgg = trained.load_for(config.vgg, "vgg16", test)
     stages = snapshots.read_stages(config.caffenet, caffenet)
     data = describe_data(caffenet.config)
     folder = config.output_dir

@@ -4,6 +4,7 @@ Training batch `s` depends on (seed, s) alone: there is no iterator state to sav
 resumes at step `s` gets exactly the batches that an uninterrupted one would.
 """
 
+import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,15 @@ class Data:
     test: Examples
 
 
+def _forget_pages(images: np.ndarray) -> None:
+    """Gives back the memory of a mapped file's pages that were read; they stay in the system's cache.
+
+    Otherwise a process would grow, epoch by epoch, to the size of the whole file.
+    """
+    if isinstance(images, np.memmap):
+        images.base.madvise(mmap.MADV_DONTNEED)
+
+
 class TrainInput:
     """Endless batches in a new random order every epoch; an epoch's end may fall inside a batch."""
 
@@ -100,7 +110,9 @@ class TrainInput:
     def _read(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self.indices(int(step))
         examples = self.examples
-        return examples.images[rows], examples.labels[rows], examples.weights[rows]
+        images = examples.images[rows]
+        _forget_pages(examples.images)
+        return images, examples.labels[rows], examples.weights[rows]
 
     def from_step(self, step: int) -> tf.data.Dataset:
         """Batches from number `step` on, endless: (images, labels, weights) of `batch_size` each."""
@@ -144,7 +156,9 @@ class EvalInput:
         images = self.examples.images
 
         def read(start: int) -> np.ndarray:
-            return np.ascontiguousarray(images[start : start + self._batch_size])
+            batch = np.array(images[start : start + self._batch_size])
+            _forget_pages(images)
+            return batch
 
         def load(start: tf.Tensor) -> tf.Tensor:
             batch = tf.numpy_function(read, [start], images.dtype)

@@ -13,7 +13,7 @@ from common.errors import UserError
 
 @contextlib.contextmanager
 def held(model_dir: Path) -> Iterator[None]:
-    """Holds the model directory's lock while the block runs.
+    """Makes the model directory if need be, and holds its lock while the block runs.
 
     The lock is the operating system's and ends with the process, however that ends; the file only says
     who holds it.
@@ -21,6 +21,7 @@ def held(model_dir: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
+    model_dir.mkdir(parents=True, exist_ok=True)
     with open(model_dir / "lock", "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

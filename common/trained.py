@@ -9,6 +9,7 @@ import tensorflow as tf
 from common import device, networks, pretrained, run_files
 from common.errors import UserError
 from common.input import Examples
+from common.voc_layout import CLASSES
 
 TITLES = {"caffenet": "CaffeNet", "vgg16": "VGG-16"}
 
@@ -43,35 +44,63 @@ def _network_of(config: dict[str, Any]) -> str | None:
     return settings.get("network") or _NETWORK_OF.get(settings.get("script"))
 
 
-def load(model_dir: Path, network: str, test: Examples) -> Trained:
-    """Loads a network with the weights of its run's latest checkpoint, all of them.
-
-    Args:
-        model_dir: of the run.
-        network: "caffenet" or "vgg16", which the run is expected to be of.
-        test: the split that it will be shown.
+def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
+    """config.json of a run, and its network: "caffenet", "vgg16", or None for another.
 
     Raises:
-        UserError: the folder is no run's, or one of another network or of other data, or has no
-            checkpoint.
+        UserError: the folder is no model directory.
     """
     if not (model_dir / "config.json").is_file():
         raise UserError(f"{model_dir}: is no model directory, it has no config.json")
-    config = run_files.read_config(model_dir)
-    found = _network_of(config)
+    try:
+        config = run_files.read_config(model_dir)
+        return config, _network_of(config)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{model_dir / 'config.json'}: is damaged") from error
+
+
+def load(model_dir: Path, precision: str | None = None) -> Trained:
+    """Loads a run's network with the weights of its latest checkpoint, all of them.
+
+    Args:
+        model_dir: of a run of CaffeNet or VGG-16.
+        precision: "float32" or "bfloat16"; None takes the run's own.
+
+    Raises:
+        UserError: the folder is no such run's, or has no checkpoint, or a damaged one.
+    """
+    config, network = open_run(model_dir)
+    if network is None:
+        script = config["settings"].get("script", "an unknown script")
+        raise UserError(f"{model_dir}: is a run of {script}, and not of CaffeNet or VGG-16")
+    latest = next(iter(run_files.checkpoints(model_dir)), None)
+    if latest is None:
+        raise UserError(f"{model_dir}: has no checkpoint yet; train it first, with the command of its task")
+    device.set_precision(precision or config["settings"]["precision"])
+    make_network = networks.caffenet if network == "caffenet" else networks.vgg16
+    model = make_network(len(CLASSES))
+    pretrained.restore(model, pretrained.open_checkpoint(latest), model.layers[-1].name)
+    step = int(tf.train.load_variable(str(latest), "optimizer/iteration/.ATTRIBUTES/VARIABLE_VALUE"))
+    return Trained(model, step, config)
+
+
+def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
+    """`load`, of a network that is expected there, trained beside the test split it will be shown.
+
+    Args:
+        model_dir: of the run.
+        network: "caffenet" or "vgg16".
+        test: the split.
+
+    Raises:
+        UserError: as `load`, or the run is of the other network or had other data.
+    """
+    config, found = open_run(model_dir)
     if found != network:
-        what = TITLES.get(found, f"another network ({config['settings'].get('script', 'unknown script')})")
+        what = TITLES.get(found, config["settings"].get("script", "an unknown script"))
         raise UserError(f"{model_dir}: is a run of {what} where one of {TITLES[network]} is wanted")
     if config["data"]["splits"]["test"] != run_files.describe_split(test):
         raise UserError(
             f"{model_dir}: its run had other data, {config['data']['name']}; give --data_dir that data"
         )
-    latest = next(iter(run_files.checkpoints(model_dir)), None)
-    if latest is None:
-        raise UserError(f"{model_dir}: has no checkpoint yet; train it first, with the command of its task")
-    device.set_precision(config["settings"]["precision"])
-    make_network = networks.caffenet if network == "caffenet" else networks.vgg16
-    model = make_network(test.labels.shape[1])
-    pretrained.restore(model, pretrained.open_checkpoint(latest), model.layers[-1].name)
-    step = int(tf.train.load_variable(str(latest), "optimizer/iteration/.ATTRIBUTES/VARIABLE_VALUE"))
-    return Trained(model, step, config)
+    return load(model_dir)

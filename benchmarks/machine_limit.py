@@ -1,0 +1,99 @@
+"""How far a training step is from what the machine can do.
+
+    python -m benchmarks.machine_limit
+
+The limit of a layer is the longer of two times: its multiplications at the rate of a large bfloat16 matrix
+product, and its bytes at the rate of a stream over memory, both measured here; the limit of a step is the
+sum over the layers, forward, backward and update.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import cli
+
+cli.import_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from benchmarks import setting  # noqa: E402
+from common import device  # noqa: E402
+
+BATCH, STEPS = 10, 20
+_HALF, _SINGLE = 2, 4  # bytes of bfloat16 and float32
+
+
+def _median_seconds(function: Callable[[], object], repeats: int = 10) -> float:
+    function()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def product_rate() -> float:
+    """Operations a second (a multiplication and an addition are two) of a 4096-cubed bfloat16 product."""
+    matrix = tf.cast(tf.random.normal((4096, 4096)), tf.bfloat16)
+    product = tf.function(lambda: tf.matmul(matrix, matrix), autograph=False)
+    return 2 * 4096**3 / _median_seconds(lambda: product()[0, 0].numpy())
+
+
+def stream_rate() -> float:
+    """Bytes a second of variable += constant over 400 MB: each is read, one is written."""
+    count = 100_000_000
+    variable, constant = tf.Variable(tf.zeros(count)), tf.ones(count)
+    add = tf.function(lambda: variable.assign_add(constant, read_value=False), autograph=False)
+    return 3 * _SINGLE * count / _median_seconds(lambda: (add(), variable[0].numpy()))
+
+
+def step_limit(
+    model: keras.Model, operations_a_second: float, bytes_a_second: float
+) -> tuple[float, float, float]:
+    """Operations, bytes and the least seconds of one step."""
+    operations = moved = seconds = 0.0
+    for position, layer in enumerate(model.layers):
+        entering = BATCH * np.prod(model.layers[position].input.shape[1:])
+        leaving = BATCH * np.prod(layer.output.shape[1:])
+        layer_operations = 0.0
+        layer_bytes = 3 * _HALF * (entering + leaving)  # forward, and twice backward
+        if layer.weights:
+            weights = int(np.prod(layer.kernel.shape))
+            products = weights * BATCH * np.prod(layer.output.shape[1:-1])
+            first = not any(before.weights for before in model.layers[:position])
+            layer_operations = 2 * products * (2 if first else 3)
+            # Read as float32, written and read as bfloat16 twice; the gradient written in bfloat16, made
+            # float32; the update reads and writes the weight and its velocity.
+            layer_bytes += weights * (_SINGLE + 3 * _HALF + 2 * _HALF + 2 * _SINGLE + 4 * _SINGLE)
+        operations += layer_operations
+        moved += layer_bytes
+        seconds += max(layer_operations / operations_a_second, layer_bytes / bytes_a_second)
+    return operations, moved, seconds
+
+
+def main() -> None:
+    precision = device.set_precision("bfloat16")
+    rate, stream = product_rate(), stream_rate()
+    print(f"{device.describe()}: {rate / 1e9:.0f} GFLOP/s, {stream / 1e9:.1f} GB/s")
+    print(f"{'batch ' + str(BATCH):<12} {'GFLOP':>8} {'GB':>6} {'limit':>9} {'measured':>9} {'ratio':>6}")
+    for network in ("caffenet", "vgg16"):
+        with tempfile.TemporaryDirectory() as folder:
+            estimator = setting.make_estimator(network, Path(folder))
+            times = setting.time_steps(estimator, setting.train_input(network, BATCH), STEPS)
+        operations, moved, limit = step_limit(estimator.model, rate, stream)
+        measured = statistics.median(times)
+        print(
+            f"{network:<12} {operations / 1e9:>8.0f} {moved / 1e9:>6.2f} {1000 * limit:>6.0f} ms "
+            f"{1000 * measured:>6.0f} ms {limit / measured:>6.2f}"
+        )
+    print(f"training steps with input, {precision}; the median of {STEPS}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The momentum update in one operation against Keras' own SGD: CaffeNet's step, and the weights after 50.
+
+    python -m benchmarks.momentum
+
+The two take turns in one process; weights are compared in float32 from the same start.
+"""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from common import cli
+
+cli.import_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmarks import setting  # noqa: E402
+from common import device, optimizers  # noqa: E402
+
+TURNS, STEPS, BATCH = 4, 20, 10
+OPTIMIZERS = {"MomentumSGD": optimizers.MomentumSGD, "keras.optimizers.SGD": keras.optimizers.SGD}
+
+
+def estimators(folder: str) -> dict:
+    return {
+        name: setting.make_estimator("caffenet", Path(folder) / name, make(0.001, 0.9))
+        for name, make in OPTIMIZERS.items()
+    }
+
+
+def largest_difference() -> float:
+    """Of all weights after 50 steps, relative to each variable's largest."""
+    device.set_precision("float32")
+    train_input = setting.train_input("caffenet", BATCH)
+    with tempfile.TemporaryDirectory() as folder:
+        both = estimators(folder)
+        for estimator in both.values():
+            estimator.train(train_input, 50)
+        weights = [[v.numpy() for v in estimator.model.trainable_variables] for estimator in both.values()]
+    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(*weights, strict=True))
+
+
+def main() -> None:
+    precision = device.set_precision("auto")
+    train_input = setting.train_input("caffenet", BATCH)
+    seconds: dict[str, list[float]] = {name: [] for name in OPTIMIZERS}
+    with tempfile.TemporaryDirectory() as folder:
+        both = estimators(folder)
+        for _ in range(TURNS):
+            for name, estimator in both.items():
+                seconds[name] += setting.time_steps(estimator, train_input, STEPS)
+    print(f"CaffeNet, batch {BATCH}, {precision}, {device.describe()}")
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    for name, median in medians.items():
+        print(f"{name:<25} {1000 * median:8.1f} ms a step")
+    ours, keras_own = medians.values()
+    print(f"{keras_own / ours:.2f} times as fast")
+    print(f"largest relative difference of weights after 50 steps in float32: {largest_difference():.1e}")
+
+
+if __name__ == "__main__":
+    main()

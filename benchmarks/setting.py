@@ -1,0 +1,71 @@
+"""What the benchmarks of this project's own side share: networks with their solvers, inputs, a clock."""
+
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from benchmarks import generated
+from common import augment, hooks, losses, networks, optimizers
+from common.estimator import Estimator
+from common.input import Examples, TrainInput
+
+CROPS = {"caffenet": 227, "vgg16": 224}
+
+
+class Clock(hooks.Hook):
+    """Notes the time at every step."""
+
+    def __init__(self) -> None:
+        self.times = [time.perf_counter()]
+
+    def tick(self) -> None:
+        self.times.append(time.perf_counter())
+
+    def after_step(self, estimator: Estimator, step: int, done: hooks.Step) -> None:
+        self.tick()
+
+
+def as_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
+    weights = np.ones(labels.shape, np.float32)
+    ids = [str(number) for number in range(len(images))]
+    return Examples("noise", images, labels, weights, ids, [str(number) for number in range(20)])
+
+
+def photos(count: int = 1_000) -> Examples:
+    """See `generated.photos`."""
+    return as_examples(*generated.photos(count))
+
+
+def train_input(network: str, batch_size: int, examples: Examples | None = None) -> TrainInput:
+    """As the network's task has it; of generated images unless others are given."""
+
+    def crop_and_flip(images, step):
+        return augment.random_crop_and_flip(images, CROPS[network], 0, step)
+
+    if network == "mnist":
+        digits = as_examples(*generated.digits())
+        return TrainInput(digits, batch_size, 0, lambda images, step: images)
+    return TrainInput(examples or photos(), batch_size, 0, crop_and_flip)
+
+
+def make_estimator(
+    network: str, model_dir: Path, optimizer: keras.optimizers.Optimizer | None = None
+) -> Estimator:
+    """With the loss and, unless another is given, the optimizer of the network's task."""
+    if network == "mnist":
+        model = networks.layers_tutorial_cnn(10, (28, 28, 1), scale=1 / 255)
+        own, loss = keras.optimizers.SGD(0.001), losses.softmax_cross_entropy
+    else:
+        model = networks.caffenet(20) if network == "caffenet" else networks.vgg16(20)
+        own = optimizers.MomentumSGD(optimizers.staircase(0.001, 10_000, 0.5), 0.9)
+        loss = losses.sigmoid_cross_entropy
+    return Estimator(model, optimizer or own, loss, dict, "none", model_dir)
+
+
+def time_steps(estimator: Estimator, input: TrainInput, steps: int, warm_up: int = 2) -> list[float]:
+    """Seconds of each of `steps` training steps, after some for warming up, from where the estimator is."""
+    clock = Clock()
+    estimator.train(input, estimator.step + warm_up + steps, [clock])
+    return np.diff(clock.times)[warm_up:].tolist()

@@ -1,0 +1,55 @@
+"""A trained network as files that need nothing of this project."""
+
+from pathlib import Path
+
+import keras
+
+from common.errors import UserError
+from common.trained import Trained
+
+
+def make_standalone(network: Trained) -> keras.Model:
+    """The network with its preprocessing and the sigmoid inside.
+
+    Args:
+        network: loaded in float32.
+
+    Returns:
+        A model from uint8 (B, H, W, 3) RGB of any size to probabilities, float32 (B, classes). Images are
+        resized as in training, but by TensorFlow, which differs from Pillow by less than a grey level.
+    """
+    size = network.config["settings"]["image_size"]
+    images = keras.Input((None, None, 3), dtype="uint8", name="images")
+    # To float32 first: what Resizing makes of whole numbers depends on whether it runs in a graph.
+    values = keras.layers.Rescaling(1.0, dtype="float32", name="to_float32")(images)
+    values = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name="resize")(values)
+    values = keras.layers.CenterCrop(network.size, network.size, dtype="float32", name="crop")(values)
+    # Layer by layer: called as a whole, the network would cut the values to uint8.
+    for layer in network.model.layers:
+        values = layer(values)
+    probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(values)
+    return keras.Model(images, probabilities, name=f"{network.model.name}_standalone")
+
+
+def write(network: Trained, folder: Path) -> list[Path]:
+    """Writes the network as a Keras file and as a SavedModel.
+
+    Args:
+        network: loaded in float32.
+        folder: where to; made if need be.
+
+    Returns:
+        <name>.keras, for `keras.saving.load_model`, and saved_model/, whose `serve` takes images.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    model = make_standalone(network)
+    paths = [folder / f"{network.model.name}.keras", folder / "saved_model"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save(paths[0])
+        model.export(str(paths[1]), verbose=False)
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror})") from error
+    return paths

@@ -1,0 +1,153 @@
+"""Predictions and exported files against a real run's evaluation."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import export, predict, trained
+from common.errors import UserError
+from common.sample import make_sample
+from common.voc_layout import CLASSES
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory) -> Path:
+    return make_sample(tmp_path_factory.mktemp("sample"), train=8, val=4, test=12)
+
+
+@pytest.fixture(scope="module")
+def run(voc, tmp_path_factory) -> Path:
+    """CaffeNet after two iterations in float32."""
+    folder = tmp_path_factory.mktemp("run")
+    specification = importlib.util.spec_from_file_location("alexnet", ROOT / "02_pascal_alexnet.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["alexnet"] = module
+    specification.loader.exec_module(module)
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--init", "xavier"]
+    arguments += ["--model_dir", str(folder / "run"), "--steps", "2", "--precision", "float32"]
+    module.main([*arguments, "--batch_size", "4"])
+    return folder / "run"
+
+
+def evaluated(run: Path) -> dict[str, np.ndarray]:
+    """{image id: probabilities} of the run's own evaluation."""
+    with np.load(run / "predictions.npz") as stored:
+        probabilities = 1 / (1 + np.exp(-stored["logits"].astype(np.float64)))
+        return dict(zip(stored["ids"].tolist(), probabilities, strict=True))
+
+
+def test_probabilities_are_those_of_the_evaluation(voc, run):
+    expected = evaluated(run)
+    photos = [voc / "JPEGImages" / f"{name}.jpg" for name in expected]
+    results = predict.predict(trained.load(run), photos)
+    for result, probabilities in zip(results, expected.values(), strict=True):
+        assert list(result) == list(CLASSES)
+        np.testing.assert_allclose(list(result.values()), probabilities, rtol=1e-4)
+
+
+def test_the_table_the_json_and_the_pictures(voc, run, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    source = voc / "JPEGImages" / "000013.jpg"
+    (tmp_path / "photos" / "b.jpg").write_bytes(source.read_bytes())
+    (tmp_path / "photos" / "a.JPG").write_bytes(source.read_bytes())
+    (tmp_path / "photos" / "notes.txt").write_text("no photo")
+    arguments = ["--model_dir", str(run), str(tmp_path / "photos")]
+    first, second = predict.main(arguments)
+    assert first == second
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[6]] == [str(tmp_path / "photos" / name) for name in ("a.JPG", "b.jpg")]
+    assert lines[1].split() == [max(first, key=first.get), f"{max(first.values()):.1%}"]
+    predict.main([*arguments, "--json", "--pictures", str(tmp_path / "pictures")])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed[str(tmp_path / "photos" / "b.jpg")] == first
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert [path.name for path in pictures] == ["0000_a.png", "0001_b.png"]
+    assert pictures[0].stat().st_size > 20_000
+
+
+# The package silences this warning; pytest turns it on again.
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_any_photo_is_taken(run, tmp_path):
+    """Grey, CMYK, rotated by EXIF, a single pixel, 100 million pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    image = Image.fromarray(noise)
+    image.convert("L").save(tmp_path / "grey.jpg")
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
+    image.save(tmp_path / "rotated.jpg", exif=rotated)
+    image.resize((1, 1)).save(tmp_path / "pixel.jpg")
+    Image.new("RGB", (10_000, 10_000), "teal").save(tmp_path / "huge.jpg")
+    results = predict.main(["--model_dir", str(run), str(tmp_path), "--pictures", str(tmp_path / "out")])
+    assert len(results) == 5
+    for result in results:
+        assert len(result) == 20 and all(0 <= p <= 1 for p in result.values())
+
+
+def refused(*arguments: object) -> str:
+    with pytest.raises(UserError) as error:
+        predict.main([str(argument) for argument in arguments])
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_can_not_be_predicted_is_named(run, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("Remember the milk.")
+    assert refused("--model_dir", run, text) == f"{text}: is not a JPEG; leave it out"
+    assert f"{tmp_path / 'gone.jpg'}: does not exist" in refused("--model_dir", run, tmp_path / "gone.jpg")
+    (tmp_path / "empty").mkdir()
+    assert "has no .jpg files" in refused("--model_dir", run, tmp_path / "empty")
+    assert "is no model directory" in refused("--model_dir", tmp_path, text)
+    with pytest.raises(SystemExit) as stopped:
+        predict.main(["--model_dir", str(run)])
+    assert stopped.value.code == 2
+
+
+# A process that has TensorFlow, and nothing of this project.
+ALONE = """
+import json, sys
+import numpy as np, tensorflow as tf
+keras_file, saved_model, image_file = sys.argv[1:]
+images = tf.constant(np.load(image_file)[None])
+model = tf.saved_model.load(saved_model)
+served = model.serve(images).numpy()
+keras = tf.keras
+loaded = keras.models.load_model(keras_file)(images).numpy()
+assert not any(name.startswith("common") for name in sys.modules)
+print(json.dumps([served[0].tolist(), loaded[0].tolist()]))
+"""
+
+
+# Of Keras' own saving.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_exported_files_need_nothing_of_this_project_and_give_the_same_numbers(voc, run, tmp_path, capsys):
+    predict.main(["--model_dir", str(run), "--export", str(tmp_path / "out")])
+    written = capsys.readouterr().out.splitlines()
+    assert written == [str(tmp_path / "out" / "caffenet.keras"), str(tmp_path / "out" / "saved_model")]
+    name, expected = next(iter(evaluated(run).items()))
+    image = np.asarray(Image.open(voc / "JPEGImages" / f"{name}.jpg"))
+    np.save(tmp_path / "image.npy", image)
+    alone = subprocess.run(
+        [sys.executable, "-c", ALONE, *written, str(tmp_path / "image.npy")],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    served, loaded = json.loads(alone.stdout.splitlines()[-1])
+    np.testing.assert_allclose(served, loaded, rtol=1e-5)
+    np.testing.assert_allclose(served, expected, atol=0.01)  # resized by TensorFlow and not by Pillow
+
+
+def test_the_standalone_network_takes_any_size(run):
+    model = export.make_standalone(trained.load(run, "float32"))
+    for height, width in ((1, 1), (40, 700), (256, 256)):
+        probabilities = model(np.full((2, height, width, 3), 77, np.uint8), training=False).numpy()
+        assert probabilities.shape == (2, 20) and np.all((0 <= probabilities) & (probabilities <= 1))
