@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     config = cli.parse(Config, argv, __doc__)
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
-    cli.import_tensorflow()
+    cli.import_tensorflow(config.strategy)
     import keras
 
     from common import device, evaluation, figures, hooks, losses, mnist, networks
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         model_dir=model_dir,
     )
     metrics = estimator.train_and_evaluate(
-        TrainInput(data.train, config.batch_size, config.seed, lambda images, step: images),
+        TrainInput(data.train, config.batch_size, config.seed, lambda images, step, first: images),
         EvalInput(data.test, config.eval_batch_size, lambda images: images),
         config.steps,
         config.eval_every,

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     config = cli.parse(Config, argv, __doc__)
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
-    cli.import_tensorflow()
+    cli.import_tensorflow(config.strategy)
     from common import augment, device, evaluation, figures, hooks, losses, networks, optimizers, voc
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         model_dir=model_dir,
     )
 
-    def augmentation(images, step):
-        return augment.random_crop_and_flip(images, CROP_SIZE, config.seed, step)
+    def augmentation(images, step, first):
+        return augment.random_crop_and_flip(images, CROP_SIZE, config.seed, step, first)
 
     metrics = estimator.train_and_evaluate(
         TrainInput(data.train, config.batch_size, config.seed, augmentation),

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     config = complete(cli.parse(Config, argv, __doc__))
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
-    cli.import_tensorflow()
+    cli.import_tensorflow(config.strategy)
     from common import (
         augment,
         comparison,
@@ -110,8 +110,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         model_dir=model_dir,
     )
 
-    def augmentation(images, step):
-        return augment.random_crop_and_flip(images, crop_size, config.seed, step)
+    def augmentation(images, step, first):
+        return augment.random_crop_and_flip(images, crop_size, config.seed, step, first)
 
     def mixing(images, labels, weights, step):
         one_share = config.share_per == "batch"

@@ -32,7 +32,7 @@ class Constant(TrainInput):
 def main() -> None:
     precision = device.set_precision("auto")
     real = setting.train_input("caffenet", BATCH)
-    constant = Constant(real.examples, BATCH, 0, lambda images, step: images[:, :227, :227])
+    constant = Constant(real.examples, BATCH, 0, lambda images, step, first: images[:, :227, :227])
     seconds: dict[str, list[float]] = {"real, augmented input": [], "one constant batch": []}
     with tempfile.TemporaryDirectory() as folder:
         estimator = setting.make_estimator("caffenet", Path(folder))

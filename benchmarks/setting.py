@@ -41,12 +41,12 @@ def photos(count: int = 1_000) -> Examples:
 def train_input(network: str, batch_size: int, examples: Examples | None = None) -> TrainInput:
     """As the network's task has it; of generated images unless others are given."""
 
-    def crop_and_flip(images, step):
-        return augment.random_crop_and_flip(images, CROPS[network], 0, step)
+    def crop_and_flip(images, step, first):
+        return augment.random_crop_and_flip(images, CROPS[network], 0, step, first)
 
     if network == "mnist":
         digits = as_examples(*generated.digits())
-        return TrainInput(digits, batch_size, 0, lambda images, step: images)
+        return TrainInput(digits, batch_size, 0, lambda images, step, first: images)
     return TrainInput(examples or photos(), batch_size, 0, crop_and_flip)
 
 

@@ -78,6 +78,9 @@ class RunOptions(DataOptions):
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "of the arithmetic; weights stay float32. auto: bfloat16 where in hardware"
     )
+    strategy: Literal["none", "mirrored", "multiworker"] = option(
+        "none", "of tf.distribute: all devices of this machine, or the machines in $TF_CONFIG", resumable=True
+    )
     checkpoint_every: int = option(1_000, "steps between checkpoints", minimum=1, resumable=True)
     summary_every: int = option(100, "steps between TensorBoard scalars", minimum=1, resumable=True)
     images_every: int = option(1_000, "steps between TensorBoard images", minimum=1, resumable=True)
@@ -165,11 +168,14 @@ def parse(config_class: type[ConfigT], argv: Sequence[str] | None, description: 
     return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow without the notes on CUDA and oneDNN that it writes while it loads.
+def import_tensorflow(strategy: str = "none") -> None:
+    """Imports TensorFlow and starts a strategy, without the notes on CUDA and oneDNN that it writes.
 
     It writes them from C++ to file descriptor 2, before any setting of its own takes effect. A failing
     import is an exception, and so is still seen.
+
+    Args:
+        strategy: see `common.distribution.start`.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -177,6 +183,7 @@ def import_tensorflow() -> None:
     try:
         os.dup2(nowhere, 2)
         importlib.import_module("tensorflow").config.list_physical_devices()
+        importlib.import_module("common.distribution").start(strategy)
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

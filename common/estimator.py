@@ -4,11 +4,12 @@ The model directory is the run. A training step is one `tf.function`; everything
 is a hook (`common.hooks`).
 """
 
+import contextlib
 import functools
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import interruption, run_files, run_lock, summaries
+from common import distribution, interruption, run_files, run_lock, summaries
 from common.errors import UserError
 from common.hooks import Evaluate, Hook, Step
 from common.input import EvalInput, TrainInput
@@ -53,6 +54,7 @@ class Estimator:
         self.model_dir = model_dir
         self.train_seconds = 0.0  # spent in training steps by this process
         self.images_trained = 0  # by this process
+        self.replicas = distribution.Replicas()
         self._watch = interruption.Watch()
         self._loss = loss
         self._metrics = metrics
@@ -61,6 +63,8 @@ class Estimator:
         self._loss_count = tf.Variable(0.0, trainable=False)
         self._best = tf.Variable(-np.inf, trainable=False, dtype=tf.float64)
         self._checkpoint = self._make_checkpoint()
+        # Made here by all workers together, and not by the first alone when it first saves.
+        _ = self._checkpoint.save_counter
         # The load order, here and nowhere else: 1. this run's own checkpoint; 2. without one, weights
         # that the user gave, which a hook restores before the first step; 3. the initialisers.
         self._restore_latest()
@@ -109,8 +113,8 @@ class Estimator:
 
     def update_best(self, value: float) -> float:
         """Takes note of the headline metric of an evaluation; returns the run's highest so far."""
-        self._best.assign(max(self._best.numpy(), value))
-        return float(self._best.numpy())
+        self._best.assign(max(self._best.read_value().numpy(), value))
+        return float(self._best.read_value().numpy())
 
     @functools.cached_property
     def summary_writer(self) -> tf.summary.SummaryWriter:
@@ -154,19 +158,31 @@ class Estimator:
 
         `keep_gradients` makes a graph of its own, so that the other one need not keep any.
         """
-        with tf.GradientTape() as tape:
-            loss = self._loss(labels, self.model(images, training=True), weights)
         variables = self.model.trainable_variables
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply(gradients, variables)
+
+        def of_replica(
+            images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+        ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            with tf.GradientTape() as tape:
+                loss = self._loss(labels, self.model(images, training=True), weights)
+            gradients = tape.gradient(loss, variables)
+            self.optimizer.apply(gradients, variables)  # sums them over the replicas
+            return loss, gradients if keep_gradients else []
+
+        parts = self.replicas.strategy.run(of_replica, (images, labels, weights))
+        loss, gradients = self._sum(parts[0]), [self._sum(part) for part in parts[1]]
         self._loss_sum.assign_add(loss)
         self._loss_count.assign_add(1.0)
-        return loss, learning_rate, gradients if keep_gradients else []
+        return loss, learning_rate, gradients
+
+    def _sum(self, parts: tf.Tensor) -> tf.Tensor:
+        return self.replicas.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
 
     def step_graph(self, done: Step) -> tf.Graph:
         """The operations of a training step like `done`, forward, backward and update."""
-        return self._train_step.get_concrete_function(done.images, done.labels, done.weights, False).graph
+        parts = self.replicas.spread((done.images, done.labels, done.weights))
+        return self._train_step.get_concrete_function(*parts, False).graph
 
     def trainable_variables(self) -> dict[str, keras.Variable]:
         """The network's weights by the field's names, "conv1/kernel"."""
@@ -194,28 +210,43 @@ class Estimator:
                 finite; a checkpoint can't be written.
             Interrupted: by Ctrl-C or SIGTERM, after the present step, which is saved.
         """
-        with run_lock.held(self.model_dir), interruption.watching() as self._watch:
-            if self.step < steps:
+        self.replicas.check(input.batch_size)
+        chief = self.replicas.is_chief
+        acting = [hook for hook in hooks if chief or hook.on_every_worker]
+        lock = run_lock.held(self.model_dir) if chief else contextlib.nullcontext()
+        with lock, interruption.watching() as self._watch:
+            if chief and self.step < steps:
                 run_files.rewind_metrics(self.model_dir, self.step)
                 summaries.rewind_events(self.model_dir, self.step)
             try:
-                for hook in hooks:
+                for hook in acting:
                     hook.begin(self)
-                self._make_steps(input, steps, hooks)
-                for hook in hooks:
+                for step, done in self._make_steps(input, steps, hooks):
+                    for hook in acting:
+                        hook.after_step(self, step, done)
+                    if self._watch.signal is not None:
+                        if chief:
+                            self.save()
+                        self._watch.check()
+                for hook in acting:
                     hook.end(self)
+            except tf.errors.OpError as error:
+                self.replicas.explain(error)
+                raise
             finally:
-                for hook in hooks:
+                for hook in acting:
                     hook.close(self)
 
-    def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> None:
+    def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> Iterator[tuple[int, Step]]:
+        """Yields each step's number and outcome. What a step keeps for a hook, it keeps on every worker."""
         first = self.step + 1
-        batches = iter(input.from_step(self.step))
+        batches = iter(input.from_step(self.step, self.replicas.worker, self.replicas.workers))
         for step in range(first, steps + 1):
             started = time.perf_counter()
             images, labels, weights = next(batches)
             keep_gradients = any(hook.wants_gradients(step) for hook in hooks)
-            loss, learning_rate, gradients = self._train_step(images, labels, weights, keep_gradients)
+            parts = self.replicas.spread((images, labels, weights))
+            loss, learning_rate, gradients = self._train_step(*parts, keep_gradients)
             # Reading the loss waits for a GPU, so that the time is the step's.
             done = Step(
                 float(loss),
@@ -223,7 +254,7 @@ class Estimator:
                 images,
                 labels,
                 weights,
-                dict(zip(self.trainable_variables(), gradients, strict=False)),
+                dict(zip(self.trainable_variables(), gradients, strict=True)) if gradients else {},
             )
             if step > first:  # the first step also builds the graph
                 self.train_seconds += time.perf_counter() - started
@@ -233,11 +264,7 @@ class Estimator:
                     f"{self.model_dir}: the training loss of step {step} is {done.loss}; "
                     "try a lower --learning_rate in another --model_dir"
                 )
-            for hook in hooks:
-                hook.after_step(self, step, done)
-            if self._watch.signal is not None:
-                self.save()
-                self._watch.check()
+            yield step, done
 
     def predict(self, input: EvalInput) -> np.ndarray:
         """Logits of every example, in order: float32 (N, classes).
@@ -246,10 +273,10 @@ class Estimator:
             Interrupted: within `train`, a signal asks to stop.
         """
         parts = []
-        for images in input.batches():
+        for images in input.batches(self.replicas.worker, self.replicas.workers):
             self._watch.check()
             parts.append(self.forward(images).numpy())
-        return np.concatenate(parts)
+        return self.replicas.gather(np.concatenate(parts))
 
     def score(self, input: EvalInput, logits: np.ndarray) -> dict[str, Any]:
         """What `predict` gave for a split, against its labels.
@@ -267,8 +294,8 @@ class Estimator:
 
     def take_train_loss(self) -> float | None:
         """The mean training loss since this was last asked for, in this process or an earlier one."""
-        count = float(self._loss_count)
-        mean = float(self._loss_sum) / count if count else None
+        count = float(self._loss_count.read_value())
+        mean = float(self._loss_sum.read_value()) / count if count else None
         self._loss_sum.assign(0.0)
         self._loss_count.assign(0.0)
         return mean

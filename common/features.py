@@ -25,7 +25,7 @@ def extract(model: keras.Model, layers: Sequence[str], input: EvalInput) -> dict
     Returns:
         {layer: float32 (N, D)}; maps are flattened, height before width before channels.
     """
-    outputs = [keras.layers.Flatten()(model.get_layer(name).output) for name in layers]
+    outputs = [keras.layers.Flatten(name=f"{name}_flat")(model.get_layer(name).output) for name in layers]
     network = tf.function(keras.Model(model.inputs[0], outputs), autograph=False, reduce_retracing=True)
     parts: list[list[np.ndarray]] = [[] for _ in layers]
     with tqdm(desc=f"{model.name}: features", total=len(input.examples), unit=" images", disable=None) as bar:

@@ -38,7 +38,14 @@ class Step(NamedTuple):
 
 
 class Hook:
-    """The moments of a run; after `tf.estimator.SessionRunHook`."""
+    """The moments of a run; after `tf.estimator.SessionRunHook`.
+
+    Attributes:
+        on_every_worker: whether it acts in every process of a run on several machines, or, like what
+            writes, in the first alone.
+    """
+
+    on_every_worker = False
 
     def begin(self, estimator: "Estimator") -> None:
         """Before the first step of this process, after the latest checkpoint was restored."""
@@ -75,6 +82,8 @@ class Evaluate(Hook):
 
     Each evaluation is printed and goes to metrics.jsonl, TensorBoard and predictions.npz.
     """
+
+    on_every_worker = True  # each predicts its share
 
     def __init__(self, test_input: EvalInput, every: int, last_step: int) -> None:
         self.latest: dict[str, Any] = {}
@@ -115,7 +124,7 @@ class Evaluate(Hook):
             "best": estimator.update_best(score),
             **{name: value for name, value in metrics.items() if name != "loss"},
         }
-        if step in self._recorded:
+        if step in self._recorded or not estimator.replicas.is_chief:
             return
         run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
         run_files.append_metrics(estimator.model_dir, self.latest)
@@ -186,6 +195,8 @@ class Progress(Hook):
 
 class Restore(Hook):
     """Gives the network of a new run weights made elsewhere; a run that goes on has its own."""
+
+    on_every_worker = True
 
     def __init__(self, init_from: str, up_to: str) -> None:
         """

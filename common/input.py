@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Augmentation = Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor]
 Mixing = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[Any, Any, Any]]
 
 
@@ -81,8 +81,8 @@ class TrainInput:
             examples: the training split.
             batch_size: examples a step.
             seed: decides the order.
-            augmentation: graph function of (images (B, H, W, C), step () int64) to the images that the
-                network takes.
+            augmentation: graph function of (images (B, H, W, C), step () int64, the position of the first
+                image in the whole batch) to the images that the network takes.
             mixing: graph function of the augmented (images, labels, weights, step) to the images, labels
                 and weights to train on.
         """
@@ -107,26 +107,38 @@ class TrainInput:
         rows = [self._order_of(epoch)[offsets[epochs == epoch]] for epoch in np.unique(epochs)]
         return np.concatenate(rows)
 
-    def _read(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = self.indices(int(step))
+    def _read(self, step: int, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = self.indices(int(step))[part]
         examples = self.examples
         images = examples.images[rows]
         _forget_pages(examples.images)
         return images, examples.labels[rows], examples.weights[rows]
 
-    def from_step(self, step: int) -> tf.data.Dataset:
-        """Batches from number `step` on, endless: (images, labels, weights) of `batch_size` each."""
+    def from_step(self, step: int, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        """Batches from number `step` on, endless: (images, labels, weights) each.
+
+        Args:
+            step: from 0.
+            worker, workers: of several workers, each takes its slice of the same batch of `batch_size`.
+        """
+        count = self.batch_size // workers
+        mine = slice(worker * count, (worker + 1) * count)
+        # What is mixed may come from another worker's slice, so then the whole batch is made.
+        part = slice(0, self.batch_size) if self._mixing else mine
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, Any, Any]:
             arrays = (self.examples.images, self.examples.labels, self.examples.weights)
-            batch = tf.numpy_function(self._read, [number], [array.dtype for array in arrays])
-            for tensor, array in zip(batch, arrays, strict=True):
-                tensor.set_shape((self.batch_size, *array.shape[1:]))
-            images, labels, weights = batch
-            images = self._augmentation(images, number)
-            return (
-                self._mixing(images, labels, weights, number) if self._mixing else (images, labels, weights)
+            batch = tf.numpy_function(
+                lambda number: self._read(number, part), [number], [array.dtype for array in arrays]
             )
+            for tensor, array in zip(batch, arrays, strict=True):
+                tensor.set_shape((part.stop - part.start, *array.shape[1:]))
+            images, labels, weights = batch
+            images = self._augmentation(images, number, part.start)
+            if self._mixing:
+                mixed = self._mixing(images, labels, weights, number)
+                return tf.nest.map_structure(lambda tensor: tensor[mine], mixed)
+            return images, labels, weights
 
         numbers = tf.data.Dataset.range(step, np.iinfo(np.int64).max)
         return numbers.map(load).prefetch(2)
@@ -151,12 +163,13 @@ class EvalInput:
         self._batch_size = batch_size
         self._transform = transform
 
-    def batches(self) -> tf.data.Dataset:
-        """The images of the whole split: (B, ...) each."""
+    def batches(self, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        """The images of the whole split, or of a worker's part of it, in order: (B, ...) each."""
         images = self.examples.images
+        first, end = (len(images) * number // workers for number in (worker, worker + 1))
 
         def read(start: int) -> np.ndarray:
-            batch = np.array(images[start : start + self._batch_size])
+            batch = np.array(images[start : min(start + self._batch_size, end)])
             _forget_pages(images)
             return batch
 
@@ -165,5 +178,5 @@ class EvalInput:
             batch.set_shape((None, *images.shape[1:]))
             return self._transform(batch)
 
-        starts = tf.data.Dataset.range(0, len(images), self._batch_size)
+        starts = tf.data.Dataset.range(first, end, self._batch_size)
         return starts.map(load).prefetch(2)

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from common.distribution import sum_over_replicas
 from common.mixup import Mixed, MixedWeights
 
 
@@ -52,5 +53,6 @@ def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
 
 
 def _mean_by_nonzero_weights(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    counted = tf.math.count_nonzero(weights, dtype=losses.dtype)
+    # Each replica has a part of the batch, and divides by the count of the whole: their sum is the loss.
+    counted = sum_over_replicas(tf.math.count_nonzero(weights, dtype=losses.dtype))
     return tf.math.divide_no_nan(tf.reduce_sum(weights * losses), counted)

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
-from common import hooks, losses, optimizers, run_lock
+from common import cli, hooks, interruption, losses, optimizers, run_lock
 from common.errors import UserError
 from common.estimator import Estimator
+from common.interruption import Interrupted
 from common.run_files import read_metrics
 from tests import tiny_run
 
@@ -70,9 +71,8 @@ def whole(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_run_killed_twice_ends_bit_for_bit_like_an_uninterrupted_one(whole, tmp_path):
-    assert child(tmp_path, 64, signal.SIGKILL, 17, "step").returncode == -signal.SIGKILL
-    assert child(tmp_path, 64, signal.SIGKILL, 48, "save").returncode == -signal.SIGKILL
+def test_a_run_killed_while_it_saves_ends_bit_for_bit_like_an_uninterrupted_one(whole, tmp_path):
+    assert child(tmp_path, 64, "--signal", signal.SIGKILL.value, 48, "save").returncode == -signal.SIGKILL
     assert child(tmp_path, 64).returncode == 0
     assert_same_run(whole, tmp_path)
     assert [line["step"] for line in read_metrics(tmp_path)] == [*range(5, 65, 5), 64]
@@ -82,25 +82,48 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_an_uninterrupted_one(whole, tm
 def test_kill_9_at_20_moments_of_which_8_in_the_writing_of_a_checkpoint(whole, tmp_path):
     moments = [("step", step) for step in range(3, 63, 5)] + [("save", step) for step in range(1, 60, 8)]
     for moment, step in sorted(moments, key=lambda pair: pair[1]):
-        ended = child(tmp_path, 64, signal.SIGKILL, step, moment)
+        ended = child(tmp_path, 64, "--signal", signal.SIGKILL.value, step, moment)
         assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
     assert child(tmp_path, 64).returncode == 0
     assert_same_run(whole, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "moment"), [("SIGTERM", 143, "step"), ("SIGINT", 130, "evaluation")]
-)
-def test_sigterm_and_ctrl_c_save_and_name_the_command_that_goes_on(whole, tmp_path, number, code, moment):
-    """Also in the middle of an evaluation, which is then made up for when the run goes on."""
-    stopped = child(tmp_path, 64, signal.Signals[number].value, 25, moment)
-    assert stopped.returncode == code
-    assert stopped.stderr.splitlines()[-1].startswith(
-        "interrupted and saved; this goes on from here: python "
+@pytest.mark.parametrize("moment", ["step", "evaluation"])
+def test_a_signal_saves_and_the_run_goes_on_as_if_never_interrupted(tmp_path, moment):
+    """Also in the middle of an evaluation, which is then made up for."""
+    tiny_run.run(tmp_path / "whole", 40)
+    stop = tiny_run.SignalAt(signal.SIGTERM, 25, moment)
+    with pytest.raises(Interrupted) as stopped:
+        tiny_run.run(tmp_path / "stopped", 40, stop)
+    assert stopped.value.signal == signal.SIGTERM
+    assert read_metrics(tmp_path / "stopped")[-1]["step"] == (25 if moment == "step" else 20)
+    assert (tmp_path / "stopped" / "ckpt-25.index").exists()
+    tiny_run.run(tmp_path / "stopped", 40)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_script_names_the_command_that_goes_on(number, code, capsys, monkeypatch):
+    def main():
+        with interruption.watching() as watch:
+            os.kill(os.getpid(), number)
+            watch.check()
+
+    monkeypatch.setattr(sys, "argv", ["02_pascal_alexnet.py", "--data_dir", "my photos"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main)
+    assert ended.value.code == code
+    expected = (
+        "interrupted and saved; this goes on from here: python 02_pascal_alexnet.py --data_dir 'my photos'\n"
     )
-    assert "Traceback" not in stopped.stderr
-    assert read_metrics(tmp_path)[-1]["step"] == (25 if moment == "step" else 20)
-    assert (tmp_path / "ckpt-25.index").exists()
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_process_that_is_sent_a_signal_goes_on_as_if_it_was_not(whole, tmp_path, number, code):
+    stopped = child(tmp_path, 64, "--signal", number.value, 25, "evaluation")
+    assert stopped.returncode == code and "Traceback" not in stopped.stderr
     assert child(tmp_path, 64).returncode == 0
     assert_same_run(whole, tmp_path)
 

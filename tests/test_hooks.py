@@ -153,3 +153,15 @@ def test_an_error_closes_the_bar_first(tmp_path, monkeypatch):
     with pytest.raises(UserError):
         tiny_run.run(tmp_path, 20, Fail())
     assert sys.stderr.getvalue().endswith("\n")
+
+
+def test_given_weights_start_a_new_run_and_not_one_that_goes_on(tmp_path, capsys):
+    tiny_run.run(tmp_path / "given", 10)
+    weights = hooks.Restore(str(tmp_path / "given"), "conv1")
+    tiny_run.run(tmp_path / "run", 5, weights)
+    printed = capsys.readouterr().out
+    assert f"restored from {tmp_path / 'given' / 'ckpt-10'}: conv1\ninitialised: fc8\n" in printed
+    given = tiny_run.estimator(tmp_path / "given")[0].model.get_layer("conv1").kernel.numpy()
+    np.testing.assert_array_equal(np.load(tmp_path / "run" / "snapshots" / "conv1_000000.npy"), given)
+    tiny_run.run(tmp_path / "run", 10, hooks.Restore("nowhere", "conv1"))
+    assert "restored from" not in capsys.readouterr().out

@@ -21,7 +21,7 @@ def examples() -> Examples:
     return Examples("train", images, labels, weights, [f"{number:06d}" for number in numbers], "ab")
 
 
-def as_given(images, step):
+def as_given(images, step, first):
     return images
 
 
@@ -55,7 +55,7 @@ def test_labels_and_weights_belong_to_their_images(examples):
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 7, 12])
 def test_starting_at_a_step_gives_what_an_uninterrupted_run_has_there(examples, step):
-    def augmentation(images, step):  # shows the step as well
+    def augmentation(images, step, first):  # shows the step as well
         return tf.cast(images, tf.int64) + 1_000 * step
 
     whole = take(TrainInput(examples, 10, 0, augmentation), 0, 15)
@@ -66,7 +66,7 @@ def test_starting_at_a_step_gives_what_an_uninterrupted_run_has_there(examples, 
 
 
 def test_augmentation_is_given_the_step_of_its_batch(examples):
-    def the_step(images, step):
+    def the_step(images, step, first):
         return tf.fill([tf.shape(images)[0]], step)
 
     batches = take(TrainInput(examples, 4, 0, the_step), 1_234_567, 3)

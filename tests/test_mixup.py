@@ -168,8 +168,8 @@ def test_the_input_mixes_what_it_augmented(batch):
     images, labels, weights = batch
     examples = Examples("train", images, labels, weights, range(BATCH), "abcde")
 
-    def augmentation(images, step):
-        return augment.random_crop_and_flip(images, 4, 1, step)
+    def augmentation(images, step, first):
+        return augment.random_crop_and_flip(images, 4, 1, step, first)
 
     def mixing(images, labels, weights, step):
         return mixup.mix(images, labels, weights, alpha=1.0, one_share=False, seed=1, step=step)

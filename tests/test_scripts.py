@@ -35,7 +35,7 @@ def command(script: str, *arguments: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory):
-    return make_sample(tmp_path_factory.mktemp("sample"), train=16, val=8, test=24)
+    return make_sample(tmp_path_factory.mktemp("sample"), train=16, val=8, test=12)
 
 
 def test_alexnet_trains_evaluates_and_writes_the_run(voc, tmp_path, capsys):
@@ -55,7 +55,7 @@ def test_alexnet_trains_evaluates_and_writes_the_run(voc, tmp_path, capsys):
     settings = read_config(tmp_path / "run")["settings"]
     assert settings["learning_rate"] == 0.001 and settings["momentum"] == 0.9
     with np.load(tmp_path / "run" / "predictions.npz") as stored:
-        assert stored["logits"].shape == (24, 20)
+        assert stored["logits"].shape == (12, 20)
     printed = capsys.readouterr().out
     assert "guessing" in printed and str(tmp_path / "run" / "figures" / "mAP.png") in printed
 
@@ -187,10 +187,6 @@ def test_fine_tuning_starts_from_the_given_weights(vgg16_run, tmp_path, capsys):
     fc8 = [reader.get_tensor("weights/fc8/kernel/.ATTRIBUTES/VARIABLE_VALUE") for reader in readers]
     assert not np.array_equal(*fc8) and fc8[1].std() == pytest.approx(0.01, rel=0.05)
 
-    # A run that goes on needs the given weights no more.
-    metrics = script.main([*arguments, "--init_from", str(folder), "--steps", "2"])
-    assert metrics["step"] == 2 and "restored from" not in capsys.readouterr().out
-
 
 def test_vgg16s_solvers_are_the_handouts():
     alexnet, scratch = load("02_pascal_alexnet.py").Config(), load("03_pascal_vgg16.py").Config()
@@ -203,48 +199,13 @@ def test_vgg16s_solvers_are_the_handouts():
 
 
 def test_weights_that_can_not_be_restored_stop_before_training(voc, tmp_path):
-    """One line and exit code 2; the same folder takes the command once it is right."""
+    """And the same folder takes the command once it is right: nothing there binds it."""
     wrong = tmp_path / "vgg_16.ckpt"
-    process = subprocess.run(
-        command(
-            "04_pascal_vgg16_finetune.py", "--data_dir", voc, "--init_from", wrong, "--model_dir", "run"
-        ),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert process.returncode == 2
-    assert f"{wrong}: does not exist" in process.stderr.splitlines()[-1]
-    assert "Traceback" not in process.stderr
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache")]
+    arguments += ["--model_dir", str(tmp_path / "run"), "--init_from", str(wrong)]
+    with pytest.raises(UserError, match=f"^{wrong}: does not exist; give --init_from"):
+        load("04_pascal_vgg16_finetune.py").main(arguments)
     assert not list((tmp_path / "run").glob("ckpt-*")) and not (tmp_path / "run" / "metrics.jsonl").exists()
-
-
-def test_mixup_trains_and_is_compared_with_its_baseline(voc, tmp_path, capsys):
-    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--batch_size", "4"]
-    arguments += ["--steps", "2", "--eval_every", "1", "--images_every", "1"]
-    baseline = str(tmp_path / "baseline")
-    load("02_pascal_alexnet.py").main([*arguments, "--model_dir", baseline])
-    script = load("06_mixup.py")
-    arguments += ["--model_dir", str(tmp_path / "run"), "--baseline_dir", baseline]
-    metrics = script.main(arguments)
-    assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
-    assert {"with_baseline.png", "ap_with_baseline.png"} <= {
-        path.name for path in (tmp_path / "run" / "figures").iterdir()
-    }
-    assert "ap_with_baseline.png" in capsys.readouterr().out
-    settings = read_config(tmp_path / "run")["settings"]
-    assert (settings["learning_rate"], settings["decay_steps"], settings["alpha"]) == (0.001, 10_000, 0.2)
-    ours, theirs = read_metrics(tmp_path / "run"), read_metrics(tmp_path / "baseline")
-    assert ours[0]["train_loss"] != theirs[0]["train_loss"]
-
-
-def test_mixups_solvers_are_those_of_the_networks_own_tasks():
-    script = load("06_mixup.py")
-    for network, task in (("caffenet", "02_pascal_alexnet.py"), ("vgg16", "04_pascal_vgg16_finetune.py")):
-        ours, own = script.complete(script.Config(network=network)), load(task).Config()
-        for name in vars(own).keys() & vars(ours).keys():
-            assert getattr(ours, name) == getattr(own, name), (network, name)
-    assert script.complete(script.Config(steps=7)).steps == 7
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +216,30 @@ def caffenet_run(voc, tmp_path_factory):
     arguments += ["--steps", "2", "--snapshot_steps", "0", "1", "--model_dir", str(folder / "run")]
     load("02_pascal_alexnet.py").main(arguments)
     return folder / "run"
+
+
+def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, tmp_path, capsys):
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--batch_size", "2"]
+    arguments += ["--steps", "2", "--baseline_dir", str(caffenet_run), "--model_dir", str(tmp_path / "run")]
+    metrics = load("06_mixup.py").main(arguments)
+    assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
+    assert {"with_baseline.png", "ap_with_baseline.png"} <= {
+        path.name for path in (tmp_path / "run" / "figures").iterdir()
+    }
+    assert "ap_with_baseline.png" in capsys.readouterr().out
+    settings = read_config(tmp_path / "run")["settings"]
+    assert (settings["learning_rate"], settings["decay_steps"], settings["alpha"]) == (0.001, 10_000, 0.2)
+    ours, theirs = read_metrics(tmp_path / "run"), read_metrics(caffenet_run)
+    assert ours[0]["train_loss"] != theirs[0]["train_loss"]
+
+
+def test_mixups_solvers_are_those_of_the_networks_own_tasks():
+    script = load("06_mixup.py")
+    for network, task in (("caffenet", "02_pascal_alexnet.py"), ("vgg16", "04_pascal_vgg16_finetune.py")):
+        ours, own = script.complete(script.Config(network=network)), load(task).Config()
+        for name in vars(own).keys() & vars(ours).keys():
+            assert getattr(ours, name) == getattr(own, name), (network, name)
+    assert script.complete(script.Config(steps=7)).steps == 7
 
 
 def test_analysis_draws_everything_from_the_weights_of_both_runs(

@@ -1,20 +1,22 @@
 """A complete run of the Estimator in seconds: a small network with dropout, on augmented noise.
 
-As a program it can send itself a signal: `python -m tests.tiny_run MODEL_DIR STEPS [SIGNAL STEP MOMENT]`.
+As a program, `python -m tests.tiny_run MODEL_DIR STEPS`, it can send itself a signal or be one of several
+workers.
 """
 
+import argparse
 import functools
 import os
 import random
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from common import augment, cli, evaluation, hooks, losses, optimizers
+from common import augment, cli, distribution, evaluation, hooks, losses, optimizers
 from common.cli import RunOptions, option
 from common.estimator import Estimator
 from common.input import Data, EvalInput, Examples, TrainInput
@@ -39,7 +41,7 @@ def examples(split: str, count: int, seed: int) -> Examples:
     return Examples(split, images, labels, weights, [f"{split}-{i}" for i in range(count)], CLASSES)
 
 
-def network() -> keras.Model:
+def network(dropout: float = 0.5) -> keras.Model:
     layers, he = keras.layers, keras.initializers.HeNormal
     return keras.Sequential(
         [
@@ -48,7 +50,7 @@ def network() -> keras.Model:
             layers.Conv2D(8, 5, activation="relu", kernel_initializer=he(1), name="conv1"),
             layers.MaxPooling2D(2, name="pool1"),
             layers.Flatten(name="flatten"),
-            layers.Dropout(0.5, seed=3, name="dropout"),
+            layers.Dropout(dropout, seed=3, name="dropout"),
             layers.Dense(len(CLASSES), kernel_initializer=he(2), name="fc8"),
         ],
         name="tiny",
@@ -56,7 +58,7 @@ def network() -> keras.Model:
 
 
 def estimator(
-    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20
+    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20, dropout: float = 0.5
 ) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
     often = {"summary_every": 5, "images_every": 20, "histograms_every": 20, "checkpoint_every": 10}
@@ -69,13 +71,13 @@ def estimator(
     )
     optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, decay_steps, 0.5), 0.9)
     metrics = functools.partial(evaluation.multilabel_metrics, classes=CLASSES)
-    made = Estimator(network(), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
+    made = Estimator(network(dropout), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
     return made, config
 
 
 def train_input(config: Config) -> TrainInput:
-    def augmentation(images, step):
-        return augment.random_crop_and_flip(images, CROP, config.seed, step)
+    def augmentation(images, step, first):
+        return augment.random_crop_and_flip(images, CROP, config.seed, step, first)
 
     return TrainInput(examples("train", 37, 1), config.batch_size, config.seed, augmentation)
 
@@ -122,13 +124,33 @@ class SignalAt(hooks.Hook):
         os.kill(os.getpid(), self._number)
 
 
-def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
-    made, config = estimator(model_dir, seed=seed)
-    standard = hooks.standard(config, steps, CLASSES, hooks.Snapshots("conv1", (0, 7)), *more)
+def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0, dropout: float = 0.5) -> dict:
+    made, config = estimator(model_dir, seed=seed, dropout=dropout)
+    standard = hooks.standard(config, steps, CLASSES, *more, hooks.Snapshots("conv1", (0, 7)))
     return made.train_and_evaluate(train_input(config), test_input(), steps, 5, standard)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model_dir", type=Path)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--signal", nargs=3, help="number, step, moment: see SignalAt")
+    parser.add_argument("--strategy", default="none")
+    parser.add_argument("--cpus", type=int, default=1)
+    parser.add_argument("--dropout", type=float, default=0.5)
+    options = parser.parse_args()
+    if options.cpus > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * options.cpus
+        )
+    distribution.start(options.strategy)
+    sent = []
+    if options.signal:
+        number, step, moment = options.signal
+        sent = [SignalAt(int(number), int(step), moment)]
+    run(options.model_dir, options.steps, *sent, dropout=options.dropout)
+
+
 if __name__ == "__main__":
-    folder, count, *signals = sys.argv[1:]
-    sent = [SignalAt(int(signals[0]), int(signals[1]), signals[2])] if signals else []
-    cli.run(lambda: run(Path(folder), int(count), *sent))
+    cli.run(main)

@@ -1,0 +1,154 @@
+"""Several devices and several processes against one, on the tiny run."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import distribution
+from common.errors import UserError
+from common.run_files import read_metrics
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def start(model_dir: Path, steps: int, *arguments: object, tf_config: dict | None = None) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.tiny_run", str(model_dir), str(steps), *map(str, arguments)]
+    environment = {**os.environ} | ({"TF_CONFIG": json.dumps(tf_config)} if tf_config else {})
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def start_two(model_dir: Path, steps: int, *arguments: object) -> list[subprocess.Popen]:
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    return [
+        start(
+            model_dir, steps, "--strategy", "multiworker", *arguments,
+            tf_config={"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}},
+        )
+        for index in range(2)
+    ]  # fmt: skip
+
+
+def finish(*processes: subprocess.Popen) -> list[str]:
+    ended = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), ended
+    return [out for out, _ in ended]
+
+
+def weights_of(model_dir: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(model_dir)))
+    names = [n for n in reader.get_variable_to_shape_map() if n.startswith(("weights/", "optimizer/"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """Losses, scores and final weights to 1e-4 relative."""
+    lines, others = read_metrics(one), read_metrics(other)
+    assert [line["step"] for line in lines] == [line["step"] for line in others]
+    for line, expected in zip(lines, others, strict=True):
+        for name in ("train_loss", "test_loss", "mAP"):
+            assert line[name] == pytest.approx(expected[name], rel=1e-4), (line["step"], name)
+    ours, theirs = weights_of(one), weights_of(other)
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        scale = np.abs(theirs[name]).max()
+        np.testing.assert_allclose(array, theirs[name], rtol=0, atol=1e-4 * scale, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """30 steps in one process, without dropout."""
+    folder = tmp_path_factory.mktemp("alone")
+    finish(start(folder, 30, "--dropout", 0))
+    return folder
+
+
+def test_two_devices_equal_one(alone, tmp_path):
+    finish(start(tmp_path, 30, "--dropout", 0, "--strategy", "mirrored", "--cpus", 2))
+    assert_alike(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_and_the_first_alone_writes(alone, tmp_path):
+    first, second = finish(*start_two(tmp_path, 30, "--dropout", 0))
+    assert_alike(tmp_path, alone)
+    assert "step     30" in first and "step" not in second
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_workers(alone, tmp_path):
+    finish(*start_two(tmp_path, 15, "--dropout", 0))
+    finish(start(tmp_path, 30, "--dropout", 0))
+    assert_alike(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_when_a_worker_is_killed_the_other_ends_and_both_go_on_when_restarted(tmp_path):
+    first, second = start_two(tmp_path, 100_000, "--dropout", 0)
+    deadline = time.monotonic() + 90
+    while not list(tmp_path.glob("ckpt-*.index")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    second.kill()
+    second.communicate()
+    _, error = first.communicate(timeout=60)
+    assert first.returncode == 2 and "Traceback" not in error
+    assert "another worker is gone" in error.splitlines()[-1]
+    saved = max(int(path.stem[5:]) for path in tmp_path.glob("ckpt-*.index"))
+    out, _ = finish(*start_two(tmp_path, saved + 10, "--dropout", 0))
+    assert f"{saved:,} of {saved + 10:,} steps are made, going on" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None, "", "{", "[]", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)  # fmt: skip
+def test_a_wrong_tf_config_is_one_line(text, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG") as error:
+        distribution.start("multiworker")
+    assert "\n" not in str(error.value) and "for example" in str(error.value)
+
+
+def test_a_batch_that_can_not_be_divided_is_one_line(tmp_path):
+    process = start(tmp_path, 5, "--strategy", "mirrored", "--cpus", 3)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--batch_size 10: can't be divided among 3 replicas" in error.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = {"cluster": {"worker": [host]}, "task": {"type": "worker", "index": 0}}
+        process = start(tmp_path, 5, "--strategy", "multiworker", tf_config=config)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 2 and "is its port free?" in error.splitlines()[-1]
