@@ -24,7 +24,7 @@ class Config(cli.DataOptions):
     vgg: Path | None = option(None, "model directory of a fine-tuned VGG-16 (Task 4)")
     output_dir: Path = option(Path("runs/05_analysis"), "folder of the figures and the projector's files")
     queries: int = option(10, "test images whose neighbours are shown", minimum=1)
-    neighbours: int = option(5, "neighbours of each", minimum=1)
+    neighbours: int = option(5, "neighbours of each", minimum=1, maximum=50)
     tsne_images: int = option(1_000, "random test images in the t-SNE", minimum=4)
     image_size: int = option(256, "pixels; as the runs were trained with", minimum=227)
 
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if config.caffenet is None or config.vgg is None:
         raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
     test = voc.load_test(config, config.image_size)
+    if len(test) <= max(config.neighbours, 3):
+        raise UserError(f"{len(test)} test images are too few for {config.neighbours} neighbours and t-SNE")
     caffenet = trained.load_for(config.caffenet, "caffenet", test)
     vgg = trained.load_for(config.vgg, "vgg16", test)
     stages = snapshots.read_stages(config.caffenet, caffenet)

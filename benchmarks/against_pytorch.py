@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
     parser.add_argument("--iterations", type=int, help="also print the time that so many would take")
     options = parser.parse_args()
+    if (options.network, options.mode) == ("mnist", "evaluate"):
+        parser.error("evaluation is measured on photos, with caffenet or vgg16")
 
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     what = [options.network, options.mode, options.batch_size, options.steps, options.precision]

@@ -25,7 +25,7 @@ TURNS, STEPS, BATCH = 4, 20, 10
 class Constant(TrainInput):
     """The first batch over and over."""
 
-    def from_step(self, step: int) -> tf.data.Dataset:
+    def from_step(self, step: int, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         return super().from_step(0).take(1).cache().repeat()
 
 

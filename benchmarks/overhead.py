@@ -1,4 +1,4 @@
-"""What summaries, progress, checkpoints and evaluation cost beside the training steps, at default settings.
+"""What summaries, progress and checkpoints cost beside the training steps, at default settings.
 
     python -m benchmarks.overhead
 

@@ -9,6 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# What names the data, by its title; anything else is a VOC folder.
+_DATA_ARGUMENTS = {
+    "MNIST": ("--data_dir FOLDER_OF_THE_FOUR_FILES",),
+    "scikit-learn's digits, enlarged (not MNIST)": (),
+    "built-in sample": (),
+}
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -24,6 +31,8 @@ def _defaults_of(script: str) -> dict[str, Any]:
 def command_of(config: Mapping[str, Any]) -> str:
     """The shell command of a run: every setting that isn't its script's default.
 
+    The built-in sample is what a script takes where neither --data_dir nor $DATA_DIR is given.
+
     Args:
         config: of a run's config.json.
 
@@ -32,13 +41,11 @@ def command_of(config: Mapping[str, Any]) -> str:
     """
     settings = {**config["settings"], **config["resumable_settings"]}
     script = settings.pop("script")
-    parts = [f"python {script}.py --data_dir $DATA_DIR"]
+    parts = [f"python {script}.py", *_DATA_ARGUMENTS.get(config["data"]["name"], ("--data_dir $DATA_DIR",))]
     for name, default in _defaults_of(script).items():
         value = settings.get(name)
         if name not in settings or value is None or json.loads(json.dumps(default, default=str)) == value:
             continue
-        if name == "precision" and default == "auto":
-            continue  # config.json holds what the machine's best was
         values = value if isinstance(value, list) else [value]
         flag = f"--{name}" if value is not False else f"--no-{name}"
         parts.append(

@@ -10,29 +10,40 @@ from common import run_files
 from common.errors import UserError
 from common.figures import describe_data, paired_ap, save
 
-# Settings that a run and its baseline have in common, where both know them.
-_SHARED = (
-    "seed", "batch_size", "learning_rate", "decay_steps", "decay_rate", "momentum", "init", "dropout",
-    "image_size", "precision", "init_from", "restore_up_to",
-)  # fmt: skip
+# The script whose runs are the baseline of each network's mixup.
+_BASELINES = {"caffenet": "02_pascal_alexnet", "vgg16": "04_pascal_vgg16_finetune"}
 
 
 def check_baseline(model_dir: Path, baseline: Path) -> None:
-    """Checks that two runs differ in nothing but the change that is to be judged.
+    """Checks that a run with mixup and its baseline differ in nothing else.
+
+    Args:
+        model_dir: of the run of 06_mixup.py.
+        baseline: model directory of a run of Task 2, or for VGG-16 of Task 4.
 
     Raises:
         UserError: the baseline is no run that was evaluated, or has other data or another solver.
     """
     if not (baseline / "config.json").is_file() or not run_files.read_metrics(baseline):
         raise UserError(f"{baseline}: is no model directory of an evaluated run; give --baseline_dir another")
-    ours, theirs = run_files.read_config(model_dir), run_files.read_config(baseline)
-    settings = ours["settings"], theirs["settings"]
+    ours = run_files.read_config(model_dir)
+    try:
+        theirs = run_files.read_config(baseline)
+        data, settings = theirs["data"]["splits"], theirs["settings"]
+        script = settings["script"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{baseline / 'config.json'}: is damaged or an earlier version's; give --baseline_dir another"
+        ) from error
+    wanted = _BASELINES[ours["settings"]["network"]]
+    if script != wanted:
+        raise UserError(f"{baseline}: is a run of {script}.py, the baseline has to be one of {wanted}.py")
     differing = [
-        f"{name} {settings[1][name]} and not {settings[0][name]}"
-        for name in _SHARED
-        if name in settings[0] and name in settings[1] and settings[0][name] != settings[1][name]
+        f"{name} {settings.get(name)} and not {ours['settings'][name]}"
+        for name in settings
+        if name in ours["settings"] and name != "script" and settings[name] != ours["settings"][name]
     ]
-    if ours["data"]["splits"] != theirs["data"]["splits"]:
+    if ours["data"]["splits"] != data:
         differing.append("other data")
     if differing:
         raise UserError(f"{baseline}: is no baseline of {model_dir}, it has {', '.join(differing)}")

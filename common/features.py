@@ -25,15 +25,20 @@ def extract(model: keras.Model, layers: Sequence[str], input: EvalInput) -> dict
     Returns:
         {layer: float32 (N, D)}; maps are flattened, height before width before channels.
     """
-    outputs = [keras.layers.Flatten(name=f"{name}_flat")(model.get_layer(name).output) for name in layers]
+    # In float32, whatever the policy: the logits must not be rounded on their way out.
+    outputs = {
+        name: keras.layers.Flatten(name=f"{name}_flat", dtype="float32")(model.get_layer(name).output)
+        for name in layers
+    }
     network = tf.function(keras.Model(model.inputs[0], outputs), autograph=False, reduce_retracing=True)
-    parts: list[list[np.ndarray]] = [[] for _ in layers]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in layers}
     with tqdm(desc=f"{model.name}: features", total=len(input.examples), unit=" images", disable=None) as bar:
         for images in input.batches():
-            for part, output in zip(parts, network(images, training=False), strict=True):
-                part.append(tf.cast(output, tf.float32).numpy())
+            for name, output in network(images, training=False).items():
+                parts[name].append(output.numpy())
             bar.update(len(images))
-    return {name: np.concatenate(part) for name, part in zip(layers, parts, strict=True)}
+    # One layer after the other, so that no more than one is held twice.
+    return {name: np.concatenate(parts.pop(name)) for name in layers}
 
 
 def nearest(features: np.ndarray, metric: Metric, count: int) -> np.ndarray:

@@ -278,6 +278,9 @@ class Snapshots(Hook):
         self._steps = frozenset(steps)
 
     def begin(self, estimator: "Estimator") -> None:
+        for path in (estimator.model_dir / "snapshots").glob(f"{self._layer}_*.npy"):
+            if int(path.stem.rpartition("_")[2]) > estimator.step:  # of a part that is trained again
+                path.unlink()
         if estimator.step == 0:
             self._save(estimator, 0)
 

@@ -12,14 +12,14 @@ class Question:
         text: what is asked, and where in the project it is answered.
         script: whose runs answer it, without ".py".
         figures: names of files in a run's figures/, or in the analysis' folder.
-        arguments: what the script takes besides --data_dir.
+        arguments: what the script takes.
     """
 
     title: str
     text: str
     script: str
     figures: tuple[str, ...] = ()
-    arguments: str = ""
+    arguments: str = "--data_dir $DATA_DIR"
 
 
 QUESTIONS = (
@@ -29,6 +29,7 @@ QUESTIONS = (
         "the curves of training loss and test accuracy.",
         "00_mnist",
         ("loss.png", "accuracy.png", "confusion.png", "mistakes.png"),
+        "--data_dir FOLDER_OF_THE_FOUR_FILES",
     ),
     Question(
         "Q1.1 to Q1.3: the small network on PASCAL VOC",
@@ -67,13 +68,13 @@ QUESTIONS = (
             "tsne_caffenet.png", "tsne_vgg16.png", "ap_of_both.png", "examples_caffenet.png",
             "examples_vgg16.png",
         ),
-        "--caffenet RUN_OF_TASK_2 --vgg RUN_OF_TASK_4",
+        "--data_dir $DATA_DIR --caffenet RUN_OF_TASK_2 --vgg RUN_OF_TASK_4",
     ),
     Question(
         "Task 6: mixup",
         "Images and losses mixed in pairs; curves and AP per class beside the baseline's.",
         "06_mixup",
         ("loss.png", "mAP.png", "with_baseline.png", "ap_with_baseline.png"),
-        "--baseline_dir RUN_OF_TASK_2",
+        "--data_dir $DATA_DIR --baseline_dir RUN_OF_TASK_2",
     ),
 )  # fmt: skip

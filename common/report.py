@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import cli, run_files
+from common import cli
 from common.command_line import command_of
 from common.errors import UserError
 from common.questions import QUESTIONS, Question
@@ -67,6 +67,8 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     Raises:
         UserError: a folder isn't there, or a run can't be read.
     """
+    from common import run_files  # loads TensorFlow, which `--help` shouldn't wait for
+
     runs = []
     for folder in folders:
         if not folder.is_dir():
@@ -78,9 +80,11 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
                 known = {"settings", "resumable_settings", "data", "environment"} <= config.keys()
             except (OSError, ValueError, AttributeError) as error:
                 raise UserError(f"{path}: can't be read; leave this run out") from error
-            if known and evaluations:
-                runs.append(Run(path.parent, config, evaluations))
-    return runs
+            if not known or "script" not in config["settings"]:
+                print(f"{path.parent}: left out, it is an earlier version's", file=sys.stderr)
+            elif evaluations:
+                runs.append(Run(path.parent.resolve(), config, evaluations))
+    return list({run.folder: run for run in runs}.values())
 
 
 def find_analyses(folders: Iterable[Path]) -> list[Path]:
@@ -122,10 +126,11 @@ def _results(runs: Sequence[Run]) -> str:
 
 def _circumstances(run: Run) -> str:
     """Data, time and machine of a run, and its settings."""
-    speeds = [line["images_per_second"] for line in run.evaluations if line["images_per_second"]]
-    images = run.last["step"] * run.settings["batch_size"]
-    minutes = images / (sum(speeds) / len(speeds)) / 60 if speeds else None
-    time = f"about {minutes:,.0f} minutes of training, " if minutes else ""
+    starts = [0, *(line["step"] for line in run.evaluations)]
+    parts = zip(starts, run.evaluations, strict=False)
+    timed = [(line["step"] - start, line["images_per_second"]) for start, line in parts]
+    seconds = sum(steps * run.settings["batch_size"] / rate for steps, rate in timed if rate)
+    time = f"about {seconds / 60:,.0f} minutes of training, "
     splits = ", ".join(f"{s['images']:,} {name} images" for name, s in run.config["data"]["splits"].items())
     machine = run.config["environment"]
     about = (
@@ -150,11 +155,13 @@ def _answer_by_runs(question: Question, runs: Sequence[Run]) -> str:
 def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
     parts = []
     for folder in folders:
-        result = json.loads((folder / "analysis.json").read_text())
-        scores = result["AP"]
+        try:
+            result = json.loads((folder / "analysis.json").read_text())
+            scores, shares = result["AP"], result["neighbours_with_a_class_in_common"]["all"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{folder / 'analysis.json'}: can't be read; leave it out") from error
         rows = [[name, f"{one['step']:,}", f"{one['mAP']:.4f}"] for name, one in scores.items()]
         parts.append(f"<h3>{html.escape(folder.name)}</h3>{_table(['network', 'iterations', 'mAP'], rows)}")
-        shares = result["neighbours_with_a_class_in_common"]["all"]
         rows = [[name, *(f"{value:.3f}" for value in by.values())] for name, by in shares.items()]
         metrics = list(next(iter(shares.values())))
         parts.append(_table(["neighbours with a class in common", *metrics], rows))
@@ -184,7 +191,7 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
         elif answering:
             answer = _answer_by_runs(question, answering)
         else:
-            command = f"python {question.script}.py --data_dir $DATA_DIR {question.arguments}".strip()
+            command = f"python {question.script}.py {question.arguments}"
             answer = (
                 f'<div class="missing">No run yet. This makes one:<pre>{html.escape(command)}</pre></div>'
             )
@@ -205,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
     parser.add_argument("runs", nargs="+", type=Path, help="model directories, or folders of them")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="HTML file to write")
     options = parser.parse_args(argv)
+    cli.import_tensorflow()
     output = write_report(options.runs, options.output)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", file=sys.stdout)
     return output

@@ -28,7 +28,8 @@ def read_stages(model_dir: Path, network: Trained) -> dict[int, np.ndarray]:
     """
     kernels = {}
     for path in sorted((model_dir / "snapshots").glob("conv1_*.npy")):
-        if match := _NAME.fullmatch(path.stem):
+        match = _NAME.fullmatch(path.stem)
+        if match and int(match[1]) < network.step:  # later ones are of a part that was trained again
             try:
                 kernels[int(match[1])] = np.load(path, allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:

@@ -93,12 +93,17 @@ def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
         test: the split.
 
     Raises:
-        UserError: as `load`, or the run is of the other network or had other data.
+        UserError: as `load`, or the run is of the other network, or had other data or another size.
     """
     config, found = open_run(model_dir)
     if found != network:
         what = TITLES.get(found, config["settings"].get("script", "an unknown script"))
         raise UserError(f"{model_dir}: is a run of {what} where one of {TITLES[network]} is wanted")
+    if config["settings"]["image_size"] != test.images.shape[1]:
+        raise UserError(
+            f"{model_dir}: its images had {config['settings']['image_size']} pixels, these have "
+            f"{test.images.shape[1]}; give --image_size {config['settings']['image_size']}"
+        )
     if config["data"]["splits"]["test"] != run_files.describe_split(test):
         raise UserError(
             f"{model_dir}: its run had other data, {config['data']['name']}; give --data_dir that data"

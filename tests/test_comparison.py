@@ -6,11 +6,19 @@ import pytest
 from common import comparison, run_files
 from common.errors import UserError
 
+MIXUP = {"script": "06_mixup", "network": "caffenet", "alpha": 0.2}
+
 
 def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings) -> Path:
     folder.mkdir()
     splits = {"trainval": {"images": 20, "digest": data}, "test": {"images": 10, "digest": data}}
-    settings = {"seed": 0, "learning_rate": 0.001, "batch_size": 10, **settings}
+    settings = {
+        "script": "02_pascal_alexnet",
+        "seed": 0,
+        "learning_rate": 0.001,
+        "batch_size": 10,
+        **settings,
+    }
     config = {"settings": settings, "data": {"name": "noise", "splits": splits}}
     (folder / "config.json").write_text(json.dumps(config))
     for step in steps:
@@ -20,7 +28,7 @@ def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings)
 
 
 def test_figures_are_of_the_iterations_that_both_were_evaluated_at(tmp_path, monkeypatch):
-    run = write_run(tmp_path / "run", (10, 20, 30), alpha=0.2)
+    run = write_run(tmp_path / "run", (10, 20, 30), **MIXUP)
     baseline = write_run(tmp_path / "baseline", (15, 20, 40))
     drawn = []
     monkeypatch.setattr(comparison, "_curves", lambda ours, theirs, *rest: drawn.append((ours, theirs)))
@@ -49,16 +57,28 @@ def test_runs_without_a_common_iteration_are_refused(tmp_path):
         ({"seed": 1}, "it has seed 1 and not 0"),
         ({"learning_rate": 0.1}, "learning_rate 0.1 and not 0.001"),
         ({"data": "b"}, "it has other data"),
+        ({"script": "03_pascal_vgg16"}, "is a run of 03_pascal_vgg16.py, the baseline has to be one of 02_"),
+        (MIXUP, "is a run of 06_mixup.py"),
     ],
 )
 def test_a_baseline_that_differs_in_more_than_the_change_is_refused(tmp_path, other, named):
-    run, baseline = write_run(tmp_path / "run", ()), write_run(tmp_path / "baseline", (10,), **other)
+    run = write_run(tmp_path / "run", (), **MIXUP)
+    baseline = write_run(tmp_path / "baseline", (10,), **other)
     with pytest.raises(UserError, match=named):
         comparison.check_baseline(run, baseline)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    run = write_run(tmp_path / "run", ())
+    run = write_run(tmp_path / "run", (), **MIXUP)
     for folder in (tmp_path, write_run(tmp_path / "never_evaluated", ())):
         with pytest.raises(UserError, match="is no model directory of an evaluated run"):
             comparison.check_baseline(run, folder)
+
+
+@pytest.mark.parametrize("text", ["{", '{"settings": {}, "data": {"test": {}}}'])
+def test_a_damaged_or_old_config_of_the_baseline_is_one_line(tmp_path, text):
+    run = write_run(tmp_path / "run", (), **MIXUP)
+    baseline = write_run(tmp_path / "baseline", (10,))
+    (baseline / "config.json").write_text(text)
+    with pytest.raises(UserError, match="is damaged or an earlier version's"):
+        comparison.check_baseline(run, baseline)

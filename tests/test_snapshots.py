@@ -32,6 +32,11 @@ def test_of_many_five_are_taken_with_the_first_and_the_last(tmp_path, network):
     assert list(snapshots.read_stages(tmp_path, network)) == [0, 200, 400, 700, 900]
 
 
+def test_what_was_kept_beyond_the_present_iteration_is_left_out(tmp_path, network):
+    keep(tmp_path, 0, 500, 1_000)
+    assert list(snapshots.read_stages(tmp_path, network)) == [0, 500, 900]
+
+
 def test_fewer_than_three_stages_are_refused(tmp_path, network):
     keep(tmp_path, 0)
     with pytest.raises(UserError, match="has conv1 of 1 stages besides the present one, 2 are needed"):
