@@ -32,7 +32,7 @@ class Config(cli.RunOptions):
 
     network: Literal["caffenet", "vgg16"] = option("caffenet", "from scratch, or fine-tuned")
     alpha: float = option(
-        0.2, "shares are drawn from Beta(alpha, alpha) (the paper's 0.1 to 0.4)", minimum=1e-3
+        0.2, "shares are drawn from Beta(alpha, alpha) (the paper's 0.1 to 0.4)", minimum=0.02
     )
     share_per: Literal["pair", "batch"] = option("pair", "draw a share for each pair, or one for the batch")
     baseline_dir: Path | None = option(None, "model directory of the same run without mixup", resumable=True)

@@ -203,7 +203,11 @@ def run(main: Callable[[], Any]) -> NoReturn:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as interrupted:
-        command = shlex.join(["python", *sys.argv])
+        # --fresh would start anew once more, and its folder has a number that only this run knows.
+        arguments = [argument for argument in sys.argv if argument != "--fresh"]
+        if interrupted.model_dir and "--fresh" in sys.argv:
+            arguments += ["--model_dir", str(interrupted.model_dir)]  # of two the last one counts
+        command = shlex.join(["python", *arguments])
         print(f"interrupted and saved; this goes on from here: {command}", file=sys.stderr)
         sys.exit(128 + interrupted.signal)
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ The model directory is the run. A training step is one `tf.function`; everything
 is a hook (`common.hooks`).
 """
 
-import contextlib
 import functools
 import math
 import sys
@@ -56,6 +55,7 @@ class Estimator:
         self.images_trained = 0  # by this process
         self.replicas = distribution.Replicas()
         self._watch = interruption.Watch()
+        self._saved: Path | None = None  # the checkpoint that this process made last
         self._loss = loss
         self._metrics = metrics
         optimizer.build(model.trainable_variables)
@@ -128,6 +128,11 @@ class Estimator:
             self._checkpoint, str(self.model_dir), max_to_keep=2, checkpoint_name="ckpt"
         )
 
+    def flush_summaries(self) -> None:
+        """Writes out what TensorBoard was given so far, if anything."""
+        if "summary_writer" in self.__dict__:
+            self.summary_writer.flush()
+
     def save(self) -> Path:
         """Writes a checkpoint of the present step; the last two are kept.
 
@@ -141,8 +146,13 @@ class Estimator:
                     f"{self.model_dir}: {variable.path} is no longer finite after step {self.step}; "
                     "try a lower --learning_rate in another --model_dir"
                 )
+        path = self.model_dir / f"ckpt-{self.step}"
+        if self._saved == path:
+            return path
+        self.flush_summaries()  # so that a run that goes on from here misses none
         try:
-            return Path(self._manager.save(checkpoint_number=self.step))
+            self._saved = Path(self._manager.save(checkpoint_number=self.step))
+            return self._saved
         except tf.errors.OpError as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise UserError(
@@ -213,13 +223,16 @@ class Estimator:
         self.replicas.check(input.batch_size)
         chief = self.replicas.is_chief
         acting = [hook for hook in hooks if chief or hook.on_every_worker]
-        lock = run_lock.held(self.model_dir) if chief else contextlib.nullcontext()
-        with lock, interruption.watching() as self._watch:
+        if chief:
+            run_lock.hold(self.model_dir)
+        begun: list[Hook] = []
+        with interruption.watching() as self._watch:
             if chief and self.step < steps:
                 run_files.rewind_metrics(self.model_dir, self.step)
                 summaries.rewind_events(self.model_dir, self.step)
             try:
                 for hook in acting:
+                    begun.append(hook)
                     hook.begin(self)
                 for step, done in self._make_steps(input, steps, hooks):
                     for hook in acting:
@@ -233,8 +246,11 @@ class Estimator:
             except tf.errors.OpError as error:
                 self.replicas.explain(error)
                 raise
+            except interruption.Interrupted as interrupted:
+                interrupted.model_dir = self.model_dir
+                raise
             finally:
-                for hook in acting:
+                for hook in begun:
                     hook.close(self)
 
     def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> Iterator[tuple[int, Step]]:

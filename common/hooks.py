@@ -94,9 +94,13 @@ class Evaluate(Hook):
         self._rate = _Rate()
 
     def begin(self, estimator: "Estimator") -> None:
-        self._recorded = {line["step"] for line in run_files.read_metrics(estimator.model_dir)}
+        lines = run_files.read_metrics(estimator.model_dir)
+        self._recorded = {line["step"] for line in lines}
         step = estimator.step
-        if 0 < step < self._last_step and self._is_due(step) and step not in self._recorded:
+        if step in self._recorded:  # perhaps only after the checkpoint of the step
+            estimator.take_train_loss()
+            estimator.update_best(max(line[estimator.headline] for line in lines))
+        elif 0 < step < self._last_step and self._is_due(step) and step not in self._recorded:
             self._evaluate(estimator, step)  # it was interrupted
 
     def _is_due(self, step: int) -> bool:
@@ -127,13 +131,14 @@ class Evaluate(Hook):
         if step in self._recorded or not estimator.replicas.is_chief:
             return
         run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
-        run_files.append_metrics(estimator.model_dir, self.latest)
         summaries.write_evaluation(estimator.summary_writer, step, metrics)
         examples = self._input.examples
         if examples.labels.ndim == 2:  # each class a decision of its own
             summaries.write_pr_curves(
                 estimator.summary_writer, step, examples.labels, logits, examples.weights, examples.classes
             )
+        # Last, so that what has its line here is complete.
+        run_files.append_metrics(estimator.model_dir, self.latest)
         train_loss = "" if self.latest["train_loss"] is None else f"{self.latest['train_loss']:.4f}"
         tqdm.write(
             f"step {step:>6,}  train loss {train_loss}  test loss {metrics['loss']:.4f}  "
@@ -162,7 +167,6 @@ class Checkpoints(Hook):
             self._save(estimator, estimator.step)
 
     def _save(self, estimator: "Estimator", step: int) -> None:
-        estimator.summary_writer.flush()  # so that a run that goes on from here misses no summary
         estimator.save()
         self._saved_step = step
 
@@ -172,6 +176,7 @@ class Progress(Hook):
 
     def __init__(self, last_step: int) -> None:
         self._last_step = last_step
+        self._bar: tqdm | None = None
 
     def begin(self, estimator: "Estimator") -> None:
         step = estimator.step
@@ -190,7 +195,8 @@ class Progress(Hook):
             self._bar.set_postfix_str(f"loss {done.loss:.4f}, {rate:.0f} images/s", False)
 
     def close(self, estimator: "Estimator") -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 class Restore(Hook):
@@ -264,7 +270,7 @@ class Summaries(Hook):
             summaries.write_histograms(writer, step, "weights", weights)
 
     def close(self, estimator: "Estimator") -> None:
-        estimator.summary_writer.flush()
+        estimator.flush_summaries()
 
 
 class Snapshots(Hook):
@@ -278,8 +284,9 @@ class Snapshots(Hook):
         self._steps = frozenset(steps)
 
     def begin(self, estimator: "Estimator") -> None:
-        for path in (estimator.model_dir / "snapshots").glob(f"{self._layer}_*.npy"):
-            if int(path.stem.rpartition("_")[2]) > estimator.step:  # of a part that is trained again
+        for path in (estimator.model_dir / "snapshots").glob(f"{self._layer}_[0-9]*.npy"):
+            step = path.stem.rpartition("_")[2]
+            if step.isdecimal() and int(step) > estimator.step:  # of a part that is trained again
                 path.unlink()
         if estimator.step == 0:
             self._save(estimator, 0)

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class Interrupted(Exception):
@@ -13,11 +14,13 @@ class Interrupted(Exception):
 
     Attributes:
         signal: SIGINT or SIGTERM.
+        model_dir: where it is saved.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.signal = number
+        self.model_dir: Path | None = None
 
 
 class Watch:

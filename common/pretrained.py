@@ -166,7 +166,8 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
         return _fetch_keras(with_classifier)
     path = Path(init_from).expanduser()
     if path.is_dir():
-        latest = tf.train.latest_checkpoint(str(path))
+        with _named_errors(path):
+            latest = tf.train.latest_checkpoint(str(path))
         if latest is None:
             raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
         return open_checkpoint(Path(latest))

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import device
+from common import device, run_lock
 from common.cli import RunOptions
+from common.distribution import Replicas
 from common.errors import UserError
 from common.files import replacing
 from common.input import Data, Examples
@@ -68,7 +69,7 @@ def _unused(model_dir: Path) -> Path:
 
 
 def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Path:
-    """Makes the model directory and its config.json, or checks that it holds this very run.
+    """Makes the model directory and its config.json, or checks that it holds this very run; locks it.
 
     A run that stopped before it saved or measured anything leaves nothing that its settings would have
     to agree with: the same folder may be tried again with others.
@@ -84,10 +85,13 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
         exists, a new folder beside it.
 
     Raises:
-        UserError: the folder can't be written, or holds a run with other settings or data.
+        UserError: the folder can't be written, another process trains there, or it holds a run with other
+            settings or data.
     """
     default = Path("runs") / f"{Path(script).stem}-{data.name}-seed{config.seed}"
     model_dir = config.model_dir or default
+    if config.fresh and Replicas().workers > 1:
+        raise UserError("--fresh can't agree on a folder among several workers; give --model_dir a new one")
     if config.fresh:
         model_dir = _unused(model_dir)
     path = model_dir / "config.json"
@@ -106,8 +110,13 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         },
     }
-    begun = (model_dir / "checkpoint").exists() or (model_dir / "metrics.jsonl").exists()
-    if begun and path.exists():
+    if not Replicas().is_chief:
+        return model_dir
+    try:
+        run_lock.hold(model_dir)
+    except OSError as error:
+        raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
+    if checkpoints(model_dir) or (model_dir / "metrics.jsonl").exists():
         try:
             changed = _differences(json.loads(path.read_text()), run)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -117,7 +126,6 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
                 f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir, or --fresh"
             )
     try:
-        model_dir.mkdir(parents=True, exist_ok=True)
         write_json(path, run)
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
@@ -139,14 +147,15 @@ def read_config(model_dir: Path) -> dict[str, Any]:
 def checkpoints(model_dir: Path) -> list[Path]:
     """Prefixes of the run's checkpoints that were completed, the newest first, damaged or not.
 
-    A save that was cut short, before it was entered in the file named "checkpoint", left no index.
+    A save that was cut short, before it was entered in the file named "checkpoint", left no index or an
+    empty one.
     """
     try:
         state = tf.train.get_checkpoint_state(str(model_dir))
     except ValueError:  # damaged
         state = None
     entered = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
-    indexed = [path.stem for path in model_dir.glob("ckpt-*.index")]
+    indexed = [path.stem for path in model_dir.glob("ckpt-*.index") if path.stat().st_size]
     numbers = {int(name[5:]) for name in (*entered, *indexed) if _CHECKPOINT.fullmatch(name)}
     return [model_dir / f"ckpt-{number}" for number in sorted(numbers, reverse=True)]
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
-from common import cli, hooks, interruption, losses, optimizers, run_lock
+from common import cli, hooks, interruption, losses, optimizers
 from common.errors import UserError
 from common.estimator import Estimator
 from common.interruption import Interrupted
@@ -83,7 +83,7 @@ def test_kill_9_at_20_moments_of_which_8_in_the_writing_of_a_checkpoint(whole, t
     moments = [("step", step) for step in range(3, 63, 5)] + [("save", step) for step in range(1, 60, 8)]
     for moment, step in sorted(moments, key=lambda pair: pair[1]):
         ended = child(tmp_path, 64, "--signal", signal.SIGKILL.value, step, moment)
-        assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert child(tmp_path, 64).returncode == 0
     assert_same_run(whole, tmp_path)
 
@@ -300,9 +300,40 @@ def test_a_first_save_that_was_cut_short_is_no_checkpoint(tmp_path):
 
 
 def test_a_second_process_is_refused_by_name_of_the_first(tmp_path):
-    made, config = tiny_run.estimator(tmp_path)
-    with run_lock.held(tmp_path), pytest.raises(UserError, match=f"training there, process {os.getpid()}, "):
-        made.train(tiny_run.train_input(config), 1)
-    assert made.step == 0
-    made.train(tiny_run.train_input(config), 1)  # the lock that is left is nobody's
+    script = (
+        "import sys; from pathlib import Path; from common import run_lock; run_lock.hold(Path(sys.argv[1]))"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        script + "; print('held', flush=True); sys.stdin.read()",
+        str(tmp_path / "b"),
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=f"training there, process {first.pid}, "):
+            tiny_run.estimator(tmp_path / "b")
+        assert not (tmp_path / "b" / "config.json").exists()  # which would be the first one's
+        first.kill()
+    made, config = tiny_run.estimator(tmp_path / "b")  # the lock that is left is nobody's
+    made.train(tiny_run.train_input(config), 1)
     assert made.step == 1
+
+
+def test_an_interrupted_last_evaluation_leaves_the_numbers_of_a_prolonged_run_as_they_are(tmp_path):
+    tiny_run.run(tmp_path / "whole", 20)
+    tiny_run.run(tmp_path / "whole", 40)
+    stop = tiny_run.SignalAt(signal.SIGTERM, 20, "evaluation")
+    with pytest.raises(Interrupted):
+        tiny_run.run(tmp_path / "stopped", 20, stop)
+    tiny_run.run(tmp_path / "stopped", 20)
+    tiny_run.run(tmp_path / "stopped", 40)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_an_error_before_the_first_step_is_the_one_that_is_seen(tmp_path):
+    tiny_run.run(tmp_path, 10)
+    (tmp_path / "metrics.jsonl").write_text('{"st\n{"step": 10}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl:1: is damaged"):
+        tiny_run.run(tmp_path, 10)

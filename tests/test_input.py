@@ -1,11 +1,13 @@
 """Batches as a function of the step, and evaluation that sees each example once."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from common import mixup
 from common.input import EvalInput, Examples, TrainInput
 
 COUNT = 23
@@ -108,3 +110,46 @@ def test_evaluation_may_be_repeated(examples):
     evaluation = EvalInput(examples, 10, lambda images: images)
     for _ in range(2):
         assert sum(len(images) for images in evaluation.batches()) == COUNT
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_slices_of_all_workers_are_the_batch_of_one(examples, workers, mixed):
+    """Also what is drawn for a position, and mixtures with images of other slices."""
+
+    def augmentation(images, step, first):
+        draws = tf.random.stateless_uniform((10,), [3, step], maxval=100, dtype=tf.int32)
+        mine = draws[first : first + images.shape[0], tf.newaxis, tf.newaxis, tf.newaxis]
+        return images + tf.cast(mine, images.dtype)
+
+    def mixing(images, labels, weights, step):
+        return mixup.mix(images, labels, weights, alpha=1.0, one_share=False, seed=1, step=step)
+
+    train_input = TrainInput(examples, 10, 0, augmentation, mixing if mixed else None)
+    for step in (0, 4):
+        whole = tf.nest.flatten(next(iter(train_input.from_step(step))))
+        slices = [
+            tf.nest.flatten(next(iter(train_input.from_step(step, worker, workers))))
+            for worker in range(workers)
+        ]
+        for number, tensor in enumerate(whole):
+            np.testing.assert_array_equal(np.concatenate([part[number] for part in slices]), tensor)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 30])
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_the_workers_parts_of_a_split_are_the_split_in_order(examples, batch_size, workers):
+    test_input = EvalInput(examples, batch_size, lambda images: images)
+    parts = [b for w in range(workers) for b in test_input.batches(w, workers).as_numpy_iterator()]
+    np.testing.assert_array_equal(np.concatenate(parts), examples.images)
+
+
+def test_a_mapped_file_gives_the_images_that_it_holds(examples, tmp_path):
+    """Epoch after epoch, though its pages are given back after each batch."""
+    np.save(tmp_path / "images.npy", examples.images)
+    mapped = dataclasses.replace(examples, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    ours = take(TrainInput(mapped, 10, 0, as_given), 0, 9)
+    for one, other in zip(ours, take(TrainInput(examples, 10, 0, as_given), 0, 9), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+    batches = EvalInput(mapped, 4, lambda images: images).batches().as_numpy_iterator()
+    np.testing.assert_array_equal(np.concatenate(list(batches)), examples.images)

@@ -109,7 +109,7 @@ class SignalAt(hooks.Hook):
         def call(*arguments):
             if estimator.step >= self._step:
                 if self._moment == "save":
-                    threading.Timer(random.uniform(0, 0.03), self._send).start()
+                    threading.Timer(random.Random(self._step).uniform(0, 0.03), self._send).start()
                 else:
                     self._send()
             return function(*arguments)
@@ -117,7 +117,7 @@ class SignalAt(hooks.Hook):
         return call
 
     def after_step(self, estimator, step, done):
-        if self._moment == "step" and step == self._step:
+        if self._moment == "step" and step >= self._step:
             self._send()
 
     def _send(self) -> None:
