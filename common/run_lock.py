@@ -1,5 +1,6 @@
 """One process at a time trains in a model directory."""
 
+import atexit
 import fcntl
 import os
 import shlex
@@ -46,3 +47,4 @@ def hold(model_dir: Path) -> None:
     file.write(f"process {os.getpid()}, {shlex.join(sys.argv)[:200]}\n")
     file.flush()
     _held[path] = file
+    atexit.register(file.close)
