@@ -6,7 +6,6 @@ is a hook (`common.hooks`).
 
 import functools
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import distribution, interruption, run_files, run_lock, summaries
+from common.checkpoints import RunCheckpoints
 from common.errors import UserError
 from common.hooks import Evaluate, Hook, Step
 from common.input import EvalInput, TrainInput
@@ -55,56 +55,17 @@ class Estimator:
         self.images_trained = 0  # by this process
         self.replicas = distribution.Replicas()
         self._watch = interruption.Watch()
-        self._saved: Path | None = None  # the checkpoint that this process made last
         self._loss = loss
         self._metrics = metrics
         optimizer.build(model.trainable_variables)
         self._loss_sum = tf.Variable(0.0, trainable=False)  # since the last evaluation
         self._loss_count = tf.Variable(0.0, trainable=False)
         self._best = tf.Variable(-np.inf, trainable=False, dtype=tf.float64)
-        self._checkpoint = self._make_checkpoint()
-        # Made here by all workers together, and not by the first alone when it first saves.
-        _ = self._checkpoint.save_counter
+        counters = {"loss_sum": self._loss_sum, "loss_count": self._loss_count, "best": self._best}
+        self._checkpoints = RunCheckpoints(model, optimizer, counters, model_dir)
         # The load order, here and nowhere else: 1. this run's own checkpoint; 2. without one, weights
         # that the user gave, which a hook restores before the first step; 3. the initialisers.
-        self._restore_latest()
-
-    def _make_checkpoint(self) -> tf.train.Checkpoint:
-        """Everything a run needs to go on as if never interrupted, under names that say what it is."""
-        layers = [layer for layer in self.model.layers if layer.weights]
-        weights = {layer.name: {v.name: v.value for v in layer.weights} for layer in layers}
-        # "momentum_sgd/caffenet_conv1_kernel_momentum" without the names that Keras may number.
-        slots = {
-            v.path.split("/", 1)[1].removeprefix(f"{self.model.name}_"): v.value
-            for v in self.optimizer.variables
-        }
-        # tf.train.Checkpoint doesn't find the states of dropout's random generators by itself.
-        known = {id(v) for v in self.model.weights}
-        seeds = [v.value for v in self.model.variables if id(v) not in known]
-        return tf.train.Checkpoint(
-            weights=weights,
-            optimizer=slots,
-            seeds=seeds,
-            loss_sum=self._loss_sum,
-            loss_count=self._loss_count,
-            best=self._best,
-        )
-
-    def _restore_latest(self) -> None:
-        """Restores the newest checkpoint that is whole; does nothing where none was ever completed."""
-        reasons: list[str] = []
-        for path in run_files.checkpoints(self.model_dir):
-            try:
-                self._checkpoint.restore(str(path)).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-                reason = str(error).strip().splitlines()[0][:200]
-                reasons.append(f"{path}: this checkpoint is damaged or another network's ({reason})")
-            else:
-                if reasons:
-                    print(f"{reasons[0]}; going on from {path.name} instead", file=sys.stderr)
-                return
-        if reasons:
-            raise UserError(f"{reasons[0]}, and there is no other; give another --model_dir")
+        self._checkpoints.restore_latest()
 
     @property
     def step(self) -> int:
@@ -120,13 +81,6 @@ class Estimator:
     def summary_writer(self) -> tf.summary.SummaryWriter:
         """Of TensorBoard's events, in the model directory; its file is made when first used."""
         return tf.summary.create_file_writer(str(self.model_dir))
-
-    @functools.cached_property
-    def _manager(self) -> tf.train.CheckpointManager:
-        run_files.drop_damaged_list_of_checkpoints(self.model_dir)
-        return tf.train.CheckpointManager(
-            self._checkpoint, str(self.model_dir), max_to_keep=2, checkpoint_name="ckpt"
-        )
 
     def flush_summaries(self) -> None:
         """Writes out what TensorBoard was given so far, if anything."""
@@ -146,19 +100,8 @@ class Estimator:
                     f"{self.model_dir}: {variable.path} is no longer finite after step {self.step}; "
                     "try a lower --learning_rate in another --model_dir"
                 )
-        path = self.model_dir / f"ckpt-{self.step}"
-        if self._saved == path:
-            return path
         self.flush_summaries()  # so that a run that goes on from here misses none
-        try:
-            self._saved = Path(self._manager.save(checkpoint_number=self.step))
-            return self._saved
-        except tf.errors.OpError as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise UserError(
-                f"{self.model_dir}: a checkpoint can't be written ({reason}); make room, then the same "
-                "command goes on from the one before"
-            ) from error
+        return self._checkpoints.save(self.step)
 
     @tf.function(autograph=False)
     def _train_step(

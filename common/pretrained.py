@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import checkpoints
 from common.errors import UserError
 
 KERAS = "keras"
@@ -166,11 +167,10 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
         return _fetch_keras(with_classifier)
     path = Path(init_from).expanduser()
     if path.is_dir():
-        with _named_errors(path):
-            latest = tf.train.latest_checkpoint(str(path))
-        if latest is None:
+        own = checkpoints.completed(path)
+        if not own:
             raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
-        return open_checkpoint(Path(latest))
+        return open_checkpoint(own[0])
     if path.suffix == ".index":
         path = path.with_suffix("")
     if path.suffix in (".h5", ".hdf5") and path.is_file():

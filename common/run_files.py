@@ -3,7 +3,7 @@
 config.json        every setting, the data, library versions, the device
 metrics.jsonl      a line per evaluation
 predictions.npz    test scores of the last evaluation
-checkpoint, ckpt-* weights, momentum, step: `common.estimator`
+checkpoint, ckpt-* weights, momentum, step: `common.checkpoints`
 events.out.*       TensorBoard: `common.summaries`
 snapshots/         conv1 weights at chosen steps: `common.hooks`
 figures/           PNG: `common.figures`
@@ -14,23 +14,20 @@ import hashlib
 import itertools
 import json
 import platform
-import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from common import device, run_lock
+from common import checkpoints, device, run_lock
 from common.cli import RunOptions
 from common.distribution import Replicas
 from common.errors import UserError
 from common.files import replacing
 from common.input import Data, Examples
 
-_CHECKPOINT = re.compile(r"ckpt-\d+")
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
 
 
@@ -116,7 +113,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
         run_lock.hold(model_dir)
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
-    if checkpoints(model_dir) or (model_dir / "metrics.jsonl").exists():
+    if checkpoints.completed(model_dir) or (model_dir / "metrics.jsonl").exists():
         try:
             changed = _differences(json.loads(path.read_text()), run)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -142,30 +139,6 @@ def write_json(path: Path, value: Any) -> Path:
 def read_config(model_dir: Path) -> dict[str, Any]:
     """config.json of a run: "settings", "data", "resumable_settings", "environment"."""
     return json.loads((model_dir / "config.json").read_text())
-
-
-def checkpoints(model_dir: Path) -> list[Path]:
-    """Prefixes of the run's checkpoints that were completed, the newest first, damaged or not.
-
-    A save that was cut short, before it was entered in the file named "checkpoint", left no index or an
-    empty one.
-    """
-    try:
-        state = tf.train.get_checkpoint_state(str(model_dir))
-    except ValueError:  # damaged
-        state = None
-    entered = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
-    indexed = [path.stem for path in model_dir.glob("ckpt-*.index") if path.stat().st_size]
-    numbers = {int(name[5:]) for name in (*entered, *indexed) if _CHECKPOINT.fullmatch(name)}
-    return [model_dir / f"ckpt-{number}" for number in sorted(numbers, reverse=True)]
-
-
-def drop_damaged_list_of_checkpoints(model_dir: Path) -> None:
-    """Removes the file named "checkpoint" where it can't be read; the checkpoints themselves stay."""
-    try:
-        tf.train.get_checkpoint_state(str(model_dir))
-    except ValueError:
-        (model_dir / "checkpoint").unlink()
 
 
 def append_metrics(model_dir: Path, line: Mapping[str, Any]) -> None:

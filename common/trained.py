@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from common import device, networks, pretrained, run_files
+from common import checkpoints, device, networks, pretrained, run_files
 from common.errors import UserError
 from common.input import Examples
 from common.voc_layout import CLASSES
@@ -73,7 +73,7 @@ def load(model_dir: Path, precision: str | None = None) -> Trained:
     if network is None:
         script = config["settings"].get("script", "an unknown script")
         raise UserError(f"{model_dir}: is a run of {script}, and not of CaffeNet or VGG-16")
-    latest = next(iter(run_files.checkpoints(model_dir)), None)
+    latest = next(iter(checkpoints.completed(model_dir)), None)
     if latest is None:
         raise UserError(f"{model_dir}: has no checkpoint yet; train it first, with the command of its task")
     device.set_precision(precision or config["settings"]["precision"])
