@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     model_dir = open_run(config, __file__, data, precision)
     estimator = Estimator(
         model=networks.layers_tutorial_cnn(
-            len(mnist.CLASSES),
+            len(data.train.classes),
             data.train.images.shape[1:],
             scale=1 / 255,
             dropout=config.dropout,

@@ -40,14 +40,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
-    from common.voc_layout import CLASSES
 
     data = voc.load_data(config, config.image_size)
     precision = device.set_precision(config.precision)
     model_dir = open_run(config, __file__, data, precision)
     estimator = Estimator(
         model=networks.layers_tutorial_cnn(
-            len(CLASSES),
+            len(data.train.classes),
             data.train.images.shape[1:],
             scale=1.0,
             dropout=config.dropout,
@@ -55,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ),
         optimizer=keras.optimizers.SGD(config.learning_rate),
         loss=losses.sigmoid_cross_entropy,
-        metrics=functools.partial(evaluation.multilabel_metrics, classes=CLASSES),
+        metrics=functools.partial(evaluation.multilabel_metrics, classes=data.test.classes),
         headline="mAP",
         model_dir=model_dir,
     )

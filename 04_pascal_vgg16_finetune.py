@@ -53,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
-    from common.voc_layout import CLASSES
 
     data = voc.load_data(config, config.image_size)
     precision = device.set_precision(config.precision)
@@ -61,11 +60,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     schedule = optimizers.staircase(config.learning_rate, config.decay_steps, config.decay_rate)
     estimator = Estimator(
         model=networks.vgg16(
-            len(CLASSES), init=config.init, dropout=config.dropout, seed=config.seed, size=CROP_SIZE
+            len(data.train.classes),
+            init=config.init,
+            dropout=config.dropout,
+            seed=config.seed,
+            size=CROP_SIZE,
         ),
         optimizer=optimizers.MomentumSGD(schedule, config.momentum),
         loss=losses.sigmoid_cross_entropy,
-        metrics=functools.partial(evaluation.multilabel_metrics, classes=CLASSES),
+        metrics=functools.partial(evaluation.multilabel_metrics, classes=data.test.classes),
         headline="mAP",
         model_dir=model_dir,
     )

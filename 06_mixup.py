@@ -18,11 +18,19 @@ from typing import Any, Literal
 
 from common import cli
 from common.cli import option
+from common.errors import UserError
 
-# The solver of each network's own task: Q2.2 and Q4.1.
-SOLVERS = {
+# What each network's own task has: Q2.2 and Q4.1.
+OWN_SETTINGS = {
     "caffenet": {"steps": 40_000, "eval_every": 1_000, "learning_rate": 0.001, "decay_steps": 10_000},
-    "vgg16": {"steps": 4_000, "eval_every": 200, "learning_rate": 0.0001, "decay_steps": 1_000},
+    "vgg16": {
+        "steps": 4_000,
+        "eval_every": 200,
+        "learning_rate": 0.0001,
+        "decay_steps": 1_000,
+        "init_from": "keras",
+        "restore_up_to": "fc7",
+    },
 }
 
 
@@ -54,17 +62,23 @@ class Config(cli.RunOptions):
     init: Literal["gaussian", "xavier", "he"] = option(
         "gaussian", "initial kernels; gaussian is N(0, 0.01) (Q2.2), biases are 0"
     )
-    init_from: str = option("keras", "ImageNet weights for vgg16, as in Task 4")
-    restore_up_to: str = option("fc7", "the last layer of vgg16 to restore (Q4.1)")
+    init_from: str | None = option(None, "ImageNet weights for vgg16, as in Task 4 (its default: keras)")
+    restore_up_to: str | None = option(None, "the last layer of vgg16 to restore (Q4.1; its default: fc7)")
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
     image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=227)
 
 
 def complete(config: Config) -> Config:
-    """The settings with what was left open taken from the network's own task."""
-    solver = SOLVERS[config.network]
+    """The settings with what was left open taken from the network's own task.
+
+    Raises:
+        UserError: weights are given for a network that is trained from scratch.
+    """
+    if config.network == "caffenet" and (config.init_from or config.restore_up_to):
+        raise UserError("--init_from and --restore_up_to: CaffeNet starts from scratch; add --network vgg16")
+    own = OWN_SETTINGS[config.network]
     return dataclasses.replace(
-        config, **{name: value for name, value in solver.items() if getattr(config, name) is None}
+        config, **{name: value for name, value in own.items() if getattr(config, name) is None}
     )
 
 
@@ -90,7 +104,6 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
-    from common.voc_layout import CLASSES
 
     data = voc.load_data(config, config.image_size)
     precision = device.set_precision(config.precision)
@@ -98,14 +111,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if config.baseline_dir:
         comparison.check_baseline(model_dir, config.baseline_dir)
     make_network = networks.caffenet if config.network == "caffenet" else networks.vgg16
-    model = make_network(len(CLASSES), init=config.init, dropout=config.dropout, seed=config.seed)
+    model = make_network(len(data.train.classes), init=config.init, dropout=config.dropout, seed=config.seed)
     crop_size = model.input_shape[1]
     schedule = optimizers.staircase(config.learning_rate, config.decay_steps, config.decay_rate)
     estimator = Estimator(
         model=model,
         optimizer=optimizers.MomentumSGD(schedule, config.momentum),
         loss=losses.sigmoid_cross_entropy,
-        metrics=functools.partial(evaluation.multilabel_metrics, classes=CLASSES),
+        metrics=functools.partial(evaluation.multilabel_metrics, classes=data.test.classes),
         headline="mAP",
         model_dir=model_dir,
     )

@@ -8,13 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image, ImageOps
 
+from common.captions import describe_image
 from common.figures import save
 from common.input import Examples
-
-
-def class_names(labels: np.ndarray, classes: Sequence[str]) -> str:
-    """The classes of one image: "dog, person"."""
-    return ", ".join(np.compress(labels > 0, classes)) or "no class"
 
 
 def _tile(kernel: np.ndarray, columns: int) -> np.ndarray:
@@ -78,7 +74,7 @@ def nearest_neighbours(
             axes.imshow(test.images[index])
             axes.set_xticks([])
             axes.set_yticks([])
-            axes.set_xlabel(class_names(test.labels[index], test.classes), fontsize=7)
+            axes.set_xlabel(describe_image(test.labels[index], test.classes), fontsize=7)
             alike = bool(np.any(test.labels[index] * test.labels[query]))
             frame = "black" if column == 0 else "tab:green" if alike else "tab:red"
             for spine in axes.spines.values():
@@ -173,7 +169,7 @@ def hardest_and_easiest(
         for axes, index in zip(axes_row, indices, strict=False):
             axes.imshow(test.images[index])
             probability = 1 / (1 + np.exp(-float(logits[index, column])))
-            shows = class_names(test.labels[index], test.classes)
+            shows = describe_image(test.labels[index], test.classes)
             axes.set_title(f"{probability:.1%}\nshows {shows}", fontsize=8)
     return save(figure, path)
 

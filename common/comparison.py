@@ -27,23 +27,19 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
     if not (baseline / "config.json").is_file() or not run_files.read_metrics(baseline):
         raise UserError(f"{baseline}: is no model directory of an evaluated run; give --baseline_dir another")
     ours = run_files.read_config(model_dir)
-    try:
-        theirs = run_files.read_config(baseline)
-        data, settings = theirs["data"]["splits"], theirs["settings"]
-        script = settings["script"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{baseline / 'config.json'}: is damaged or an earlier version's; give --baseline_dir another"
-        ) from error
+    theirs = run_files.read_config(baseline)
+    settings = theirs["settings"]
     wanted = _BASELINES[ours["settings"]["network"]]
-    if script != wanted:
-        raise UserError(f"{baseline}: is a run of {script}.py, the baseline has to be one of {wanted}.py")
+    if settings["script"] != wanted:
+        raise UserError(
+            f"{baseline}: is a run of {settings['script']}.py, the baseline has to be one of {wanted}.py"
+        )
     differing = [
         f"{name} {settings.get(name)} and not {ours['settings'][name]}"
         for name in settings
         if name in ours["settings"] and name != "script" and settings[name] != ours["settings"][name]
     ]
-    if ours["data"]["splits"] != data:
+    if ours["data"]["splits"] != theirs["data"]["splits"]:
         differing.append("other data")
     if differing:
         raise UserError(f"{baseline}: is no baseline of {model_dir}, it has {', '.join(differing)}")

@@ -12,6 +12,15 @@ import tensorflow as tf
 
 from common.errors import UserError
 
+# What the others see of a worker that is gone; which one depends on when it went.
+_LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
 
 def start(name: str) -> None:
     """Makes the strategy that the command line names the process' own; before anything else of TensorFlow.
@@ -93,7 +102,7 @@ class Replicas:
 
     def explain(self, error: tf.errors.OpError) -> None:
         """Raises UserError for an error that a lost worker causes in the others; else does nothing."""
-        if self.workers > 1:
+        if self.workers > 1 and isinstance(error, _LOST_WORKER):
             raise UserError(
                 f"another worker is gone, or can't be reached ({type(error).__name__}); start all of them "
                 "again, they go on from the last checkpoint"

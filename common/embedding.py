@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.manifold import TSNE
 from tensorboard.plugins import projector
 
+from common.captions import describe_image
 from common.errors import UserError
 
 _THUMBNAIL = 48  # pixels
@@ -84,8 +85,7 @@ def write_projector(
         thumbnail = Image.fromarray(image).resize((side, side))
         sprite.paste(thumbnail, (number % columns * side, number // columns * side))
     sprite.save(folder / "sprite.png")
-    shown = [", ".join(np.compress(row > 0, classes)) or "none" for row in labels]
-    rows = [f"{name}\t{names}" for name, names in zip(ids, shown, strict=True)]
+    rows = [f"{name}\t{describe_image(row, classes)}" for name, row in zip(ids, labels, strict=True)]
     (folder / "metadata.tsv").write_text("\n".join(["image\tclasses", *rows]) + "\n")
     config = projector.ProjectorConfig()
     for name, values in features.items():

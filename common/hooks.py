@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from common import pretrained, run_files, summaries
+from common import captions, pretrained, run_files, summaries
 from common.cli import RunOptions
 from common.input import EvalInput
 from common.interruption import Interrupted
@@ -100,7 +100,7 @@ class Evaluate(Hook):
         if step in self._recorded:  # perhaps only after the checkpoint of the step
             estimator.take_train_loss()
             estimator.update_best(max(line[estimator.headline] for line in lines))
-        elif 0 < step < self._last_step and self._is_due(step) and step not in self._recorded:
+        elif 0 < step < self._last_step and self._is_due(step):
             self._evaluate(estimator, step)  # it was interrupted
 
     def _is_due(self, step: int) -> bool:
@@ -261,8 +261,8 @@ class Summaries(Hook):
             labels, weights = tf.nest.map_structure(
                 lambda tensor: tensor.numpy(), (done.labels, done.weights)
             )
-            captions = summaries.describe_labels(labels, weights, self._classes)
-            summaries.write_images(writer, step, done.images.numpy(), captions)
+            shown = captions.describe_batch(labels, weights, self._classes)
+            summaries.write_images(writer, step, done.images.numpy(), shown)
         if self.wants_gradients(step):
             gradients = {name: gradient.numpy() for name, gradient in done.gradients.items()}
             weights = {name: v.numpy() for name, v in estimator.trainable_variables().items()}

@@ -74,15 +74,13 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
         if not folder.is_dir():
             raise UserError(f"{folder}: is not a folder")
         for path in sorted({*folder.glob("config.json"), *folder.glob("*/config.json")}):
+            evaluations = run_files.read_metrics(path.parent)
             try:
                 config = run_files.read_config(path.parent)
-                evaluations = run_files.read_metrics(path.parent)
-                known = {"settings", "resumable_settings", "data", "environment"} <= config.keys()
-            except (OSError, ValueError, AttributeError) as error:
-                raise UserError(f"{path}: can't be read; leave this run out") from error
-            if not known or "script" not in config["settings"]:
+            except run_files.EarlierVersionError:
                 print(f"{path.parent}: left out, it is an earlier version's", file=sys.stderr)
-            elif evaluations:
+                continue
+            if evaluations:
                 runs.append(Run(path.parent.resolve(), config, evaluations))
     return list({run.folder: run for run in runs}.values())
 

@@ -31,6 +31,10 @@ from common.input import Data, Examples
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
 
 
+class EarlierVersionError(UserError):
+    """The run was made by a version that kept less of it."""
+
+
 def describe_split(examples: Examples) -> dict[str, Any]:
     """Number of images, and a digest of ids, labels and weights, by which runs know their data."""
     digest = hashlib.sha256()
@@ -114,10 +118,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
     if checkpoints.completed(model_dir) or (model_dir / "metrics.jsonl").exists():
-        try:
-            changed = _differences(json.loads(path.read_text()), run)
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise UserError(f"{path}: can't be read; give another --model_dir") from error
+        changed = _differences(read_config(model_dir), run)
         if changed:
             raise UserError(
                 f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir, or --fresh"
@@ -137,8 +138,28 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:
-    """config.json of a run: "settings", "data", "resumable_settings", "environment"."""
-    return json.loads((model_dir / "config.json").read_text())
+    """config.json of a run: "settings", "data", "resumable_settings", "environment".
+
+    Raises:
+        EarlierVersionError: it lacks what every run has today.
+        UserError: it isn't there, or is damaged.
+    """
+    path = model_dir / "config.json"
+    problem = "can't be read; it is damaged or an earlier version's, use another run's folder or train anew"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {problem}") from error
+    try:
+        whole = isinstance(config["settings"]["script"], str) and all(
+            isinstance(part, dict)
+            for part in (config["data"]["splits"], config["resumable_settings"], config["environment"])
+        )
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise EarlierVersionError(f"{path}: {problem}")
+    return config
 
 
 def append_metrics(model_dir: Path, line: Mapping[str, Any]) -> None:

@@ -12,8 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 from tensorboard.plugins.histogram import metadata as histogram_plugin
 from tensorboard.plugins.pr_curve import summary as pr_curve_plugin
 
-from common.mixup import Mixed, MixedWeights
-
 _BINS = 30  # of a histogram; TensorBoard's default
 _CAPTION_HEIGHT = 16  # pixels
 _SMALLEST_SHOWN = 96  # pixels; a caption needs room
@@ -74,34 +72,6 @@ def write_training(
         tf.summary.scalar("train/loss", loss)
         tf.summary.scalar("train/learning_rate", learning_rate)
         tf.summary.scalar("train/images_per_second", images_per_second)
-
-
-def describe_labels(
-    labels: np.ndarray | Mixed, weights: np.ndarray | MixedWeights, classes: Sequence[str]
-) -> list[str]:
-    """What a batch shows, in words: "dog, person", with a class that isn't counted in parentheses.
-
-    Args:
-        labels: (B, classes) in {0, 1}, or (B,) the class of each image, or those of mixtures.
-        weights: of the same shape; 0 where a label is not counted.
-        classes: their names.
-
-    Returns:
-        B captions.
-    """
-    if isinstance(labels, Mixed):
-        first = describe_labels(labels.first, weights.first, classes)
-        second = describe_labels(labels.second, weights.second, classes)
-        shares = zip(labels.share[:, 0], first, second, strict=True)
-        return [f"{share:.2f} {one} + {1 - share:.2f} {other}" for share, one, other in shares]
-    if labels.ndim == 1:
-        return [classes[label] for label in labels]
-    captions = []
-    for present, counted in zip(labels > 0, weights > 0, strict=True):
-        certain = [name for name, one in zip(classes, present & counted, strict=True) if one]
-        unsure = [f"({name})" for name, one in zip(classes, ~counted, strict=True) if one]
-        captions.append(", ".join(certain + unsure))
-    return captions
 
 
 def _with_caption(image: np.ndarray, caption: str) -> np.ndarray:

@@ -41,22 +41,19 @@ class Trained(NamedTuple):
 
 def _network_of(config: dict[str, Any]) -> str | None:
     settings = config["settings"]
-    return settings.get("network") or _NETWORK_OF.get(settings.get("script"))
+    return settings.get("network") or _NETWORK_OF.get(settings["script"])
 
 
 def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
     """config.json of a run, and its network: "caffenet", "vgg16", or None for another.
 
     Raises:
-        UserError: the folder is no model directory.
+        UserError: the folder is no model directory, or its config.json is damaged.
     """
     if not (model_dir / "config.json").is_file():
         raise UserError(f"{model_dir}: is no model directory, it has no config.json")
-    try:
-        config = run_files.read_config(model_dir)
-        return config, _network_of(config)
-    except (ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{model_dir / 'config.json'}: is damaged") from error
+    config = run_files.read_config(model_dir)
+    return config, _network_of(config)
 
 
 def load(model_dir: Path, precision: str | None = None) -> Trained:
@@ -71,7 +68,7 @@ def load(model_dir: Path, precision: str | None = None) -> Trained:
     """
     config, network = open_run(model_dir)
     if network is None:
-        script = config["settings"].get("script", "an unknown script")
+        script = config["settings"]["script"]
         raise UserError(f"{model_dir}: is a run of {script}, and not of CaffeNet or VGG-16")
     latest = next(iter(checkpoints.completed(model_dir)), None)
     if latest is None:
@@ -97,7 +94,7 @@ def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
     """
     config, found = open_run(model_dir)
     if found != network:
-        what = TITLES.get(found, config["settings"].get("script", "an unknown script"))
+        what = TITLES.get(found, config["settings"]["script"])
         raise UserError(f"{model_dir}: is a run of {what} where one of {TITLES[network]} is wanted")
     if config["settings"]["image_size"] != test.images.shape[1]:
         raise UserError(

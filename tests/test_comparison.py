@@ -19,7 +19,12 @@ def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings)
         "batch_size": 10,
         **settings,
     }
-    config = {"settings": settings, "data": {"name": "noise", "splits": splits}}
+    config = {
+        "settings": settings,
+        "resumable_settings": {},
+        "data": {"name": "noise", "splits": splits},
+        "environment": {},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     for step in steps:
         line = {"step": step, "train_loss": 0.3, "test_loss": 0.4, "mAP": 0.2, "mAP_guessing": 0.1}

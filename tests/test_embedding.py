@@ -49,7 +49,7 @@ def test_the_projector_is_given_vectors_thumbnails_and_classes(tmp_path):
     stored = np.fromfile(tmp_path / one.tensor_path, np.float32).reshape(one.tensor_shape)
     np.testing.assert_array_equal(stored, vectors)
     lines = (tmp_path / one.metadata_path).read_text().splitlines()
-    assert lines == ["image\tclasses", "000001\tcat, dog", "000002\tdog", "000003\tnone", "000004\tcat",
+    assert lines == ["image\tclasses", "000001\tcat, dog", "000002\tdog", "000003\tno class", "000004\tcat",
                      "000005\tcat"]  # fmt: skip
     sprite = np.asarray(Image.open(tmp_path / one.sprite.image_path))
     width, height = one.sprite.single_image_dim

@@ -242,6 +242,13 @@ def test_mixups_solvers_are_those_of_the_networks_own_tasks():
     assert script.complete(script.Config(steps=7)).steps == 7
 
 
+@pytest.mark.parametrize("given", [{"init_from": "vgg_16.ckpt"}, {"restore_up_to": "fc6"}])
+def test_weights_for_mixup_from_scratch_are_refused(given):
+    script = load("06_mixup.py")
+    with pytest.raises(UserError, match="--init_from and --restore_up_to: CaffeNet starts from scratch"):
+        script.complete(script.Config(**given))
+
+
 def test_analysis_draws_everything_from_the_weights_of_both_runs(
     voc, caffenet_run, vgg16_run, tmp_path, capsys
 ):

@@ -9,7 +9,6 @@ from tensorboard.backend.event_processing.event_accumulator import TENSORS, Even
 from tensorboard.plugins.graph import keras_util
 
 from common import summaries
-from common.mixup import Mixed, MixedWeights
 from tests import tiny_run
 
 CLASSES = ("cat", "dog", "sofa")
@@ -28,22 +27,6 @@ def read(folder) -> EventAccumulator:
 
 def tensors(folder, tag: str) -> dict[int, np.ndarray]:
     return {e.step: tf.make_ndarray(e.tensor_proto) for e in read(folder).Tensors(tag)}
-
-
-def test_captions_name_the_classes_and_put_what_is_not_counted_in_parentheses():
-    labels = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]], np.float32)
-    weights = np.array([[1, 1, 1], [1, 1, 1], [0, 1, 1]], np.float32)
-    assert summaries.describe_labels(labels, weights, CLASSES) == ["cat, sofa", "", "dog, (cat)"]
-
-
-def test_captions_of_one_class_an_image():
-    assert summaries.describe_labels(np.array([2, 0]), np.ones(2), CLASSES) == ["sofa", "cat"]
-
-
-def test_captions_of_mixtures_name_both_images_and_their_shares():
-    labels = Mixed(np.array([[1, 0, 0]]), np.array([[0, 1, 1]]), np.array([[0.75]]))
-    weights = MixedWeights(np.ones((1, 3)), np.ones((1, 3)))
-    assert summaries.describe_labels(labels, weights, CLASSES) == ["0.75 cat + 0.25 dog, sofa"]
 
 
 def test_an_image_has_its_caption_beneath_and_its_pixels_as_they_are(tmp_path, writer):
