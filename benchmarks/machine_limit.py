@@ -3,10 +3,12 @@
     python -m benchmarks.machine_limit
 
 The limit of a layer is the longer of two times: its multiplications at the rate of a large bfloat16 matrix
-product, and its bytes at the rate of a stream over memory, both measured here; the limit of a step is the
-sum over the layers, forward, backward and update.
+product, and the bytes that it can't do without at the rate of a stream over memory, both measured here; the
+limit of a step is the sum over the layers, forward, backward and update. Copies that are made beyond that, of
+weights in bfloat16 for example, are not in the limit: they are part of what is lost.
 """
 
+import math
 import statistics
 import tempfile
 import time
@@ -18,7 +20,6 @@ from common import cli
 cli.import_tensorflow()
 
 import keras  # noqa: E402
-import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks import setting  # noqa: E402
@@ -54,23 +55,28 @@ def stream_rate() -> float:
 
 
 def step_limit(
-    model: keras.Model, operations_a_second: float, bytes_a_second: float
+    model: keras.Model, batch_size: int, operations_a_second: float, bytes_a_second: float
 ) -> tuple[float, float, float]:
-    """Operations, bytes and the least seconds of one step."""
+    """Operations, bytes and the least seconds of one step of `batch_size` images."""
     operations = moved = seconds = 0.0
-    for position, layer in enumerate(model.layers):
-        entering = BATCH * np.prod(model.layers[position].input.shape[1:])
-        leaving = BATCH * np.prod(layer.output.shape[1:])
-        layer_operations = 0.0
-        layer_bytes = 3 * _HALF * (entering + leaving)  # forward, and twice backward
+    computing = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense | keras.layers.MaxPooling2D)
+    ]
+    for layer in computing:
+        entering = batch_size * math.prod(layer.input.shape[1:])
+        leaving = batch_size * math.prod(layer.output.shape[1:])
+        # Forward reads what enters and writes what leaves; backward reads what entered and the gradient of
+        # what left, and writes the gradient of what entered.
+        layer_bytes = _HALF * (3 * entering + 2 * leaving)
+        layer_operations = 0
         if layer.weights:
-            weights = int(np.prod(layer.kernel.shape))
-            products = weights * BATCH * np.prod(layer.output.shape[1:-1])
-            first = not any(before.weights for before in model.layers[:position])
-            layer_operations = 2 * products * (2 if first else 3)
-            # Read as float32, written and read as bfloat16 twice; the gradient written in bfloat16, made
-            # float32; the update reads and writes the weight and its velocity.
-            layer_bytes += weights * (_SINGLE + 3 * _HALF + 2 * _HALF + 2 * _SINGLE + 4 * _SINGLE)
+            weights = math.prod(layer.kernel.shape)
+            products = weights * batch_size * math.prod(layer.output.shape[1:-1])
+            layer_operations = 2 * products * (2 if layer is computing[0] else 3)
+            # Read forward and backward; its gradient written and read; weight and velocity read and written.
+            layer_bytes += _SINGLE * 8 * weights
         operations += layer_operations
         moved += layer_bytes
         seconds += max(layer_operations / operations_a_second, layer_bytes / bytes_a_second)
@@ -86,7 +92,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             estimator = setting.make_estimator(network, Path(folder))
             times = setting.time_steps(estimator, setting.train_input(network, BATCH), STEPS)
-        operations, moved, limit = step_limit(estimator.model, rate, stream)
+        operations, moved, limit = step_limit(estimator.model, BATCH, rate, stream)
         measured = statistics.median(times)
         print(
             f"{network:<12} {operations / 1e9:>8.0f} {moved / 1e9:>6.2f} {1000 * limit:>6.0f} ms "
