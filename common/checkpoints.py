@@ -104,7 +104,7 @@ class RunCheckpoints:
             try:
                 self._latest = Path(self._manager.save(checkpoint_number=step))
             except tf.errors.OpError as error:
-                reason = str(error).strip().splitlines()[0][:200]
+                reason = re.sub(r"\{\{.*?\}\} ", "", str(error).strip().splitlines()[0])[:200]
                 raise UserError(
                     f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then the same "
                     "command goes on from the one before"

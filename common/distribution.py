@@ -100,7 +100,7 @@ class Replicas:
                 f"give a multiple of {self.count}"
             )
 
-    def explain(self, error: tf.errors.OpError) -> None:
+    def explain(self, error: Exception) -> None:
         """Raises UserError for an error that a lost worker causes in the others; else does nothing."""
         if self.workers > 1 and isinstance(error, _LOST_WORKER):
             raise UserError(

@@ -4,6 +4,7 @@ The model directory is the run. A training step is one `tf.function`; everything
 is a hook (`common.hooks`).
 """
 
+import contextlib
 import functools
 import math
 import time
@@ -168,14 +169,13 @@ class Estimator:
         acting = [hook for hook in hooks if chief or hook.on_every_worker]
         if chief:
             run_lock.hold(self.model_dir)
-        begun: list[Hook] = []
-        with interruption.watching() as self._watch:
-            if chief and self.step < steps:
-                run_files.rewind_metrics(self.model_dir, self.step)
-                summaries.rewind_events(self.model_dir, self.step)
-            try:
+        try:
+            with interruption.watching() as self._watch, contextlib.ExitStack() as closing:
+                if chief and self.step < steps:
+                    run_files.rewind_metrics(self.model_dir, self.step)
+                    summaries.rewind_events(self.model_dir, self.step)
                 for hook in acting:
-                    begun.append(hook)
+                    closing.callback(hook.close, self)
                     hook.begin(self)
                 for step, done in self._make_steps(input, steps, hooks):
                     for hook in acting:
@@ -186,15 +186,13 @@ class Estimator:
                         self._watch.check()
                 for hook in acting:
                     hook.end(self)
-            except tf.errors.OpError as error:
-                self.replicas.explain(error)
-                raise
-            except interruption.Interrupted as interrupted:
-                interrupted.model_dir = self.model_dir
-                raise
-            finally:
-                for hook in begun:
-                    hook.close(self)
+        except (tf.errors.OpError, OSError) as error:
+            self.replicas.explain(error)
+            run_files.explain_full_disk(error, self.model_dir)
+            raise
+        except interruption.Interrupted as interrupted:
+            interrupted.model_dir = self.model_dir
+            raise
 
     def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> Iterator[tuple[int, Step]]:
         """Yields each step's number and outcome. What a step keeps for a hook, it keeps on every worker."""

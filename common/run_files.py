@@ -10,9 +10,11 @@ figures/           PNG: `common.figures`
 """
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
+import os
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -128,6 +130,16 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
     return model_dir
+
+
+def explain_full_disk(error: Exception, model_dir: Path) -> None:
+    """Raises UserError for an error of a full disk, Python's or TensorFlow's; else does nothing."""
+    for reason in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)):
+        if reason in str(error):
+            raise UserError(
+                f"{model_dir}: can't be written to ({reason}); make room, then the same command goes on from "
+                "the last checkpoint"
+            ) from error
 
 
 def write_json(path: Path, value: Any) -> Path:
