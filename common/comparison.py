@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from common import run_files
+from common.distribution import Replicas
 from common.errors import UserError
 from common.figures import describe_data, paired_ap, save
 
@@ -24,6 +25,8 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
     Raises:
         UserError: the baseline is no run that was evaluated, or has other data or another solver.
     """
+    if not Replicas().is_chief:  # which alone has written config.json
+        return
     if not (baseline / "config.json").is_file() or not run_files.read_metrics(baseline):
         raise UserError(f"{baseline}: is no model directory of an evaluated run; give --baseline_dir another")
     ours = run_files.read_config(model_dir)
@@ -63,11 +66,13 @@ def write_figures(model_dir: Path, baseline: Path, change: str) -> list[Path]:
         change: what the run has and the baseline hasn't, for example "mixup".
 
     Returns:
-        The files, in the run's figures/.
+        The files, in the run's figures/; of several workers the first alone makes them.
 
     Raises:
         UserError: the two have no iteration in common.
     """
+    if not Replicas().is_chief:
+        return []
     ours, theirs = _at_same_steps(run_files.read_metrics(model_dir), run_files.read_metrics(baseline))
     if not ours:
         raise UserError(f"{baseline}: was evaluated at none of the iterations of {model_dir}")

@@ -3,6 +3,7 @@
 The global batch is what it is on one device; every replica takes its slice of the same batch.
 """
 
+import hashlib
 import json
 import os
 from typing import Any
@@ -107,6 +108,28 @@ class Replicas:
                 f"another worker is gone, or can't be reached ({type(error).__name__}); start all of them "
                 "again, they go on from the last checkpoint"
             ) from error
+
+    def check_agreed(self, what: str, value: object) -> None:
+        """Raises UserError, on all workers, where one has another value than the first."""
+        if self.workers == 1:
+            return
+        digest = hashlib.sha256(repr(value).encode()).digest()[:7]
+        digests = self.gather(np.array([int.from_bytes(digest, "big")]))
+        others = [str(worker) for worker in range(self.workers) if digests[worker] != digests[0]]
+        if others:
+            raise UserError(
+                f"{what} of worker {', '.join(others)} differ from those of worker 0; start all workers with "
+                "the same command on the same data and the same model directory"
+            )
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is true on any of the workers; all have to ask."""
+        return flag if self.workers == 1 else bool(self._sum(tf.constant(float(flag))))
+
+    @tf.function(autograph=False)
+    def _sum(self, value: tf.Tensor) -> tf.Tensor:
+        parts = self.strategy.run(lambda: value)
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
 
     def spread(self, values: Any) -> Any:
         """Gives each replica of this process its part of a structure of tensors, in order."""

@@ -165,6 +165,7 @@ class Estimator:
             Interrupted: by Ctrl-C or SIGTERM, after the present step, which is saved.
         """
         self.replicas.check(input.batch_size)
+        self.replicas.check_agreed("the iterations made", self.step)
         chief = self.replicas.is_chief
         acting = [hook for hook in hooks if chief or hook.on_every_worker]
         if chief:
@@ -180,10 +181,10 @@ class Estimator:
                 for step, done in self._make_steps(input, steps, hooks):
                     for hook in acting:
                         hook.after_step(self, step, done)
-                    if self._watch.signal is not None:
+                    if self.replicas.any(self._watch.signal is not None):
                         if chief:
                             self.save()
-                        self._watch.check()
+                        self._watch.stop()
                 for hook in acting:
                     hook.end(self)
         except (tf.errors.OpError, OSError) as error:
@@ -231,7 +232,8 @@ class Estimator:
         """
         parts = []
         for images in input.batches(self.replicas.worker, self.replicas.workers):
-            self._watch.check()
+            if self.replicas.workers == 1:  # several end the evaluation, so that none waits for another
+                self._watch.check()
             parts.append(self.forward(images).numpy())
         return self.replicas.gather(np.concatenate(parts))
 

@@ -24,9 +24,11 @@ def make_standalone(network: Trained) -> keras.Model:
     values = keras.layers.Rescaling(1.0, dtype="float32", name="to_float32")(images)
     values = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name="resize")(values)
     values = keras.layers.CenterCrop(network.size, network.size, dtype="float32", name="crop")(values)
-    # Layer by layer: called as a whole, the network would cut the values to uint8.
+    # Layer by layer: called as a whole, the network would cut the values to uint8. Dropout does nothing here,
+    # and ours would ask for this project's code.
     for layer in network.model.layers:
-        values = layer(values)
+        if not isinstance(layer, keras.layers.Dropout):
+            values = layer(values)
     probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(values)
     return keras.Model(images, probabilities, name=f"{network.model.name}_standalone")
 

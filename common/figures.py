@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common import run_files
+from common.distribution import Replicas
 from common.input import Examples
 
 _SIZE = (8, 5)  # inches
@@ -185,8 +186,10 @@ def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
         network: for the titles, for example "CaffeNet".
 
     Returns:
-        The files.
+        The files; of several workers the first alone makes them.
     """
+    if not Replicas().is_chief:
+        return []
     evaluations = run_files.read_metrics(model_dir)
     title = f"{network}, {describe_data(run_files.read_config(model_dir))}"
     last = evaluations[-1]
@@ -212,8 +215,10 @@ def write_digit_figures(model_dir: Path, examples: Examples) -> list[Path]:
         examples: the test split.
 
     Returns:
-        The files.
+        The files; of several workers the first alone makes them.
     """
+    if not Replicas().is_chief:
+        return []
     evaluations = run_files.read_metrics(model_dir)
     title = describe_data(run_files.read_config(model_dir))
     last = evaluations[-1]

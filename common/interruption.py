@@ -34,6 +34,10 @@ class Watch:
         if self.signal is not None:
             raise Interrupted(self.signal)
 
+    def stop(self) -> None:
+        """Raises Interrupted; by the signal of another worker as by SIGTERM."""
+        raise Interrupted(self.signal or signal.SIGTERM)
+
     def _take(self, number: int, frame: object) -> None:
         if self.signal is not None:
             os._exit(128 + number)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
+from common.dropout import Dropout
+
 # Mean RGB of ImageNet, as Caffe and TF-slim subtract it.
 MEAN_RGB = (123.68, 116.78, 103.94)
 
@@ -42,9 +44,9 @@ def _classifier(
     return [
         layers.Flatten(name="flatten"),
         fully_connected(4096, "fc6", activation="relu"),
-        layers.Dropout(dropout, seed=seed, name="dropout6"),
+        Dropout(dropout, seed=seed, name="dropout6"),
         fully_connected(4096, "fc7", activation="relu"),
-        layers.Dropout(dropout, seed=seed + 1, name="dropout7"),
+        Dropout(dropout, seed=seed + 1, name="dropout7"),
         fully_connected(classes, "fc8", dtype="float32"),
     ]
 
@@ -177,7 +179,7 @@ def layers_tutorial_cnn(
             layers.MaxPooling2D(2, name="pool2"),
             layers.Flatten(name="flatten"),
             layers.Dense(1024, "relu", kernel_initializer=initializer(), name="dense"),
-            layers.Dropout(dropout, seed=seed, name="dropout"),
+            Dropout(dropout, seed=seed, name="dropout"),
             layers.Dense(classes, kernel_initializer=initializer(), dtype="float32", name="logits"),
         ],
         name="layers_tutorial_cnn",

@@ -113,6 +113,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         },
     }
+    Replicas().check_agreed("settings or data", (run["settings"], run["data"]["splits"]))
     if not Replicas().is_chief:
         return model_dir
     try:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +38,14 @@ def start(model_dir: Path, steps: int, *arguments: object, tf_config: dict | Non
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def start_two(model_dir: Path, steps: int, *arguments: object) -> list[subprocess.Popen]:
+def start_two(
+    model_dir: Path, steps: int, *arguments: object, more: Sequence[Sequence[object]] = ((), ())
+) -> list[subprocess.Popen]:
+    """Two workers; `more` is what each alone is given."""
     hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
     return [
         start(
-            model_dir, steps, "--strategy", "multiworker", *arguments,
+            model_dir, steps, "--strategy", "multiworker", *arguments, *more[index],
             tf_config={"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}},
         )
         for index in range(2)
@@ -75,20 +80,20 @@ def assert_alike(one: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> Path:
-    """30 steps in one process, without dropout."""
+    """30 steps in one process, with augmentation and dropout."""
     folder = tmp_path_factory.mktemp("alone")
-    finish(start(folder, 30, "--dropout", 0))
+    finish(start(folder, 30))
     return folder
 
 
 def test_two_devices_equal_one(alone, tmp_path):
-    finish(start(tmp_path, 30, "--dropout", 0, "--strategy", "mirrored", "--cpus", 2))
+    finish(start(tmp_path, 30, "--strategy", "mirrored", "--cpus", 2))
     assert_alike(tmp_path, alone)
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one_and_the_first_alone_writes(alone, tmp_path):
-    first, second = finish(*start_two(tmp_path, 30, "--dropout", 0))
+    first, second = finish(*start_two(tmp_path, 30))
     assert_alike(tmp_path, alone)
     assert "step     30" in first and "step" not in second
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
@@ -96,14 +101,14 @@ def test_two_processes_equal_one_and_the_first_alone_writes(alone, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_workers(alone, tmp_path):
-    finish(*start_two(tmp_path, 15, "--dropout", 0))
-    finish(start(tmp_path, 30, "--dropout", 0))
+    finish(*start_two(tmp_path, 15))
+    finish(start(tmp_path, 30))
     assert_alike(tmp_path, alone)
 
 
 @pytest.mark.slow
 def test_when_a_worker_is_killed_the_other_ends_and_both_go_on_when_restarted(tmp_path):
-    first, second = start_two(tmp_path, 100_000, "--dropout", 0)
+    first, second = start_two(tmp_path, 100_000)
     deadline = time.monotonic() + 90
     while not list(tmp_path.glob("ckpt-*.index")) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -113,8 +118,29 @@ def test_when_a_worker_is_killed_the_other_ends_and_both_go_on_when_restarted(tm
     assert first.returncode == 2 and "Traceback" not in error
     assert "another worker is gone" in error.splitlines()[-1]
     saved = max(int(path.stem[5:]) for path in tmp_path.glob("ckpt-*.index"))
-    out, _ = finish(*start_two(tmp_path, saved + 10, "--dropout", 0))
+    out, _ = finish(*start_two(tmp_path, saved + 10))
     assert f"{saved:,} of {saved + 10:,} steps are made, going on" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_one_worker_stops_all_at_the_same_step_and_saves(alone, tmp_path, number):
+    first, second = start_two(tmp_path, 30, more=[(), ("--signal", number.value, 15, "step")])
+    errors = [process.communicate(timeout=60)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (143, 128 + number)
+    assert all("interrupted and saved" in error.splitlines()[-1] for error in errors)
+    assert (tmp_path / "ckpt-15.index").exists()
+    finish(*start_two(tmp_path, 30))
+    assert_alike(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_workers_with_other_settings_are_refused(tmp_path):
+    processes = start_two(tmp_path, 30, more=[(), ("--seed", 1)])
+    for process in processes:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "settings or data of worker 1 differ from those of worker 0" in error.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

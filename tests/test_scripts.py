@@ -308,6 +308,29 @@ def test_user_errors_are_one_line_and_exit_code_2(wrong, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["00", "01", "02", "03", "04", "06"])
+def test_the_same_seed_gives_the_same_numbers_and_another_one_others(task, voc, vgg16_run, tmp_path):
+    (script,) = (path.name for path in ROOT.glob(f"{task}_*.py"))
+    arguments = ["--data_dir", str(write_mnist(tmp_path) if task == "00" else voc), "--batch_size", "2"]
+    arguments += ["--steps", "2", "--eval_batch_size", "8", "--checkpoint_every", "100"]
+    if task != "00":
+        arguments += ["--cache_dir", str(tmp_path / "cache")]
+    if task == "01":
+        arguments += ["--image_size", "32"]
+    if task == "04":
+        arguments += ["--init_from", str(vgg16_run[0]), "--restore_up_to", "conv5_3"]
+
+    def logits(name: str, seed: int) -> np.ndarray:
+        load(script).main([*arguments, "--seed", str(seed), "--model_dir", str(tmp_path / name)])
+        with np.load(tmp_path / name / "predictions.npz") as stored:
+            return stored["logits"]
+
+    first = logits("first", 3)
+    np.testing.assert_array_equal(logits("again", 3), first)
+    assert not np.any(logits("other", 4) == first)
+
+
+@pytest.mark.slow
 def test_caffenet_killed_from_outside_ends_bit_for_bit_like_an_uninterrupted_run(voc, tmp_path):
     """60 steps of batch 10 over 24 images, float32; killed once there is a checkpoint and more."""
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from common import augment, cli, distribution, evaluation, hooks, losses, optimizers
 from common.cli import RunOptions, option
+from common.dropout import Dropout
 from common.estimator import Estimator
 from common.input import Data, EvalInput, Examples, TrainInput
 from common.run_files import open_run
@@ -41,7 +42,7 @@ def examples(split: str, count: int, seed: int) -> Examples:
     return Examples(split, images, labels, weights, [f"{split}-{i}" for i in range(count)], CLASSES)
 
 
-def network(dropout: float = 0.5) -> keras.Model:
+def network() -> keras.Model:
     layers, he = keras.layers, keras.initializers.HeNormal
     return keras.Sequential(
         [
@@ -50,7 +51,7 @@ def network(dropout: float = 0.5) -> keras.Model:
             layers.Conv2D(8, 5, activation="relu", kernel_initializer=he(1), name="conv1"),
             layers.MaxPooling2D(2, name="pool1"),
             layers.Flatten(name="flatten"),
-            layers.Dropout(dropout, seed=3, name="dropout"),
+            Dropout(0.5, seed=3, name="dropout"),
             layers.Dense(len(CLASSES), kernel_initializer=he(2), name="fc8"),
         ],
         name="tiny",
@@ -58,7 +59,7 @@ def network(dropout: float = 0.5) -> keras.Model:
 
 
 def estimator(
-    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20, dropout: float = 0.5
+    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20
 ) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
     often = {"summary_every": 5, "images_every": 20, "histograms_every": 20, "checkpoint_every": 10}
@@ -71,7 +72,7 @@ def estimator(
     )
     optimizer = optimizers.MomentumSGD(optimizers.staircase(learning_rate, decay_steps, 0.5), 0.9)
     metrics = functools.partial(evaluation.multilabel_metrics, classes=CLASSES)
-    made = Estimator(network(dropout), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
+    made = Estimator(network(), optimizer, losses.sigmoid_cross_entropy, metrics, "mAP", model_dir)
     return made, config
 
 
@@ -88,6 +89,8 @@ def test_input() -> EvalInput:
 
 class SignalAt(hooks.Hook):
     """A signal from the run to itself, so that the moment is certain."""
+
+    on_every_worker = True
 
     def __init__(self, number: int, step: int, moment: str) -> None:
         """
@@ -124,8 +127,8 @@ class SignalAt(hooks.Hook):
         os.kill(os.getpid(), self._number)
 
 
-def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0, dropout: float = 0.5) -> dict:
-    made, config = estimator(model_dir, seed=seed, dropout=dropout)
+def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
+    made, config = estimator(model_dir, seed=seed)
     standard = hooks.standard(config, steps, CLASSES, *more, hooks.Snapshots("conv1", (0, 7)))
     return made.train_and_evaluate(train_input(config), test_input(), steps, 5, standard)
 
@@ -137,7 +140,7 @@ def main() -> None:
     parser.add_argument("--signal", nargs=3, help="number, step, moment: see SignalAt")
     parser.add_argument("--strategy", default="none")
     parser.add_argument("--cpus", type=int, default=1)
-    parser.add_argument("--dropout", type=float, default=0.5)
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.cpus > 1:
         (cpu,) = tf.config.list_physical_devices("CPU")
@@ -149,7 +152,7 @@ def main() -> None:
     if options.signal:
         number, step, moment = options.signal
         sent = [SignalAt(int(number), int(step), moment)]
-    run(options.model_dir, options.steps, *sent, dropout=options.dropout)
+    run(options.model_dir, options.steps, *sent, seed=options.seed)
 
 
 if __name__ == "__main__":

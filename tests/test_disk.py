@@ -1,4 +1,4 @@
-"""A disk that is full, for real: a tmpfs, filled up. It takes root to mount one."""
+"""A disk that is full or can only be read, for real: a tmpfs of its own. It takes root to mount one."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.image_cache import cached_images
+from tests import tiny_run
 from tests.test_estimator import assert_same_run, child
 
 MEGABYTE = 1 << 20
@@ -33,6 +34,10 @@ class Disk:
 
     def resize(self, size: int) -> None:
         self._mount("-o", f"remount,size={size}")
+
+    def protect(self) -> None:
+        """Lets it only be read from now on."""
+        self._mount("-o", "remount,ro")
 
     def fill(self, left: int) -> None:
         """Takes all room but `left` bytes."""
@@ -73,11 +78,19 @@ def test_while_caching(disk, tmp_path):
     assert cached_images(disk.folder, paths, 64)[0][:20].tobytes() == before
 
 
+def test_a_folder_that_can_only_be_read_stops_a_run_before_its_first_step(disk):
+    run = disk.folder / "run"
+    run.mkdir()
+    disk.protect()
+    with pytest.raises(UserError, match=f"^{run}: can't be written \\(Read-only file system\\)"):
+        tiny_run.estimator(run)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """64 uninterrupted steps."""
     folder = tmp_path_factory.mktemp("whole")
-    assert child(folder, 64).returncode == 0
+    tiny_run.run(folder, 64)
     return folder
 
 
@@ -85,7 +98,7 @@ def whole(tmp_path_factory) -> Path:
 def half(tmp_path_factory) -> Path:
     """The first 30 of them."""
     folder = tmp_path_factory.mktemp("half")
-    assert child(folder, 30).returncode == 0
+    tiny_run.run(folder, 30)
     return folder
 
 
