@@ -17,7 +17,7 @@ help:  ## list the targets
 demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, about 5 minutes with set-up
 	DATA_DIR= $(BIN)/python 02_pascal_alexnet.py $(DEMO)
 
-test: lint  ## lint, then the tests, about 2 minutes with set-up
+test: lint  ## lint, then the tests, about 5 minutes with set-up
 	$(BIN)/python -m pytest
 
 test-all: lint  ## lint, then all tests, the slow ones too
