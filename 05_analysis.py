@@ -22,7 +22,9 @@ class Config(cli.DataOptions):
 
     caffenet: Path | None = option(None, "model directory of a CaffeNet from scratch (Task 2)")
     vgg: Path | None = option(None, "model directory of a fine-tuned VGG-16 (Task 4)")
-    output_dir: Path = option(Path("runs/05_analysis"), "folder of the figures and the projector's files")
+    output_dir: Path | None = option(
+        None, "folder of the figures and the projector's files (default: runs/05_analysis-<run>-<run>)"
+    )
     queries: int = option(10, "test images whose neighbours are shown", minimum=1)
     neighbours: int = option(5, "neighbours of each", minimum=1, maximum=50)
     tsne_images: int = option(1_000, "random test images in the t-SNE", minimum=4)
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     vgg = trained.load_for(config.vgg, "vgg16", test)
     stages = snapshots.read_stages(config.caffenet, caffenet)
     data = describe_data(caffenet.config)
-    folder = config.output_dir
+    names = [run.resolve().name for run in (config.caffenet, config.vgg)]
+    folder = config.output_dir or Path("runs") / "-".join(["05_analysis", *names])
     paths = [analysis_figures.conv1_filters(stages, f"CaffeNet, {data}", folder / "conv1.png")]
 
     seen = {
@@ -61,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     paths += analysis.scores(seen, test, data, folder)
 
     result = {
+        "runs": dict(zip(seen, names, strict=True)),
         "AP": {network: what.evaluation for network, what in seen.items()},
         "neighbours_with_a_class_in_common": shares,
     }

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from common import run_files
 from common.distribution import Replicas
+from common.errors import UserError
 from common.input import Examples
 
 _SIZE = (8, 5)  # inches
@@ -17,9 +18,16 @@ _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that n
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes a PNG, making its folder if need be; returns its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI, bbox_inches="tight")
+    """Writes a PNG, making its folder if need be; returns its path.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=_DPI, bbox_inches="tight")
+    except OSError as error:
+        raise UserError(f"{path}: can't be written ({error.strerror}); the same command draws it") from error
     return path
 
 

@@ -146,7 +146,13 @@ def _answer_by_runs(question: Question, runs: Sequence[Run]) -> str:
         parts.append(f"<h3>{html.escape(run.name)}</h3><pre>{html.escape(command_of(run.config))}</pre>")
         parts.append(_circumstances(run))
         pictures = [run.folder / "figures" / name for name in question.figures]
-        parts += [_picture(path) for path in pictures if path.is_file()]
+        pictures = [path for path in pictures if path.is_file()]
+        measured = (run.folder / "metrics.jsonl").stat().st_mtime
+        if not pictures or min(path.stat().st_mtime for path in pictures) < measured:
+            parts.append(
+                '<p class="missing">Figures are drawn when a run ends, and this one has gone on since.</p>'
+            )
+        parts += map(_picture, pictures)
     return "".join(parts)
 
 
@@ -156,10 +162,11 @@ def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
         try:
             result = json.loads((folder / "analysis.json").read_text())
             scores, shares = result["AP"], result["neighbours_with_a_class_in_common"]["all"]
+            names = result["runs"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{folder / 'analysis.json'}: can't be read; leave it out") from error
-        rows = [[name, f"{one['step']:,}", f"{one['mAP']:.4f}"] for name, one in scores.items()]
-        parts.append(f"<h3>{html.escape(folder.name)}</h3>{_table(['network', 'iterations', 'mAP'], rows)}")
+        rows = [[names[name], f"{one['step']:,}", f"{one['mAP']:.4f}"] for name, one in scores.items()]
+        parts.append(f"<h3>{html.escape(folder.name)}</h3>{_table(['run', 'iterations', 'mAP'], rows)}")
         rows = [[name, *(f"{value:.3f}" for value in by.values())] for name, by in shares.items()]
         metrics = list(next(iter(shares.values())))
         parts.append(_table(["neighbours with a class in common", *metrics], rows))

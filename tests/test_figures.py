@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from common import figures, run_files
+from common.errors import UserError
 from common.input import Examples
 from tests import tiny_run
 
@@ -20,6 +21,12 @@ def test_figures_are_written_into_the_model_directory(written):
         with Image.open(path) as image:
             assert image.width > 600 and image.height > 400
             assert np.asarray(image.convert("L")).std() > 10  # something is drawn
+
+
+def test_a_figure_that_can_not_be_written_is_one_line(tmp_path):
+    (tmp_path / "figures").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"figures/loss\.png: can't be written \(File exists\)"):
+        figures.loss_curves([line(10, 0.5, 0.4)], "x", tmp_path / "figures" / "loss.png")
 
 
 def line(step: int, train_loss: float, test_loss: float) -> dict:

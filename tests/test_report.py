@@ -3,6 +3,7 @@
 import base64
 import html.parser
 import json
+import os
 import re
 from pathlib import Path
 
@@ -84,13 +85,25 @@ def test_an_analysis_is_shown_with_its_shares_and_figures(tmp_path):
     folder.mkdir(parents=True)
     shares = {"CaffeNet fc7": {"euclidean": 0.25, "cosine": 0.375}}
     result = {
+        "runs": {"caffenet": "scratch-seed0", "vgg16": "tuned-seed0"},
         "AP": {"caffenet": {"step": 600, "mAP": 0.625}, "vgg16": {"step": 400, "mAP": 0.75}},
         "neighbours_with_a_class_in_common": {"all": shares, "shown": shares},
     }
     (folder / "analysis.json").write_text(json.dumps(result))
     Image.new("RGB", (4, 3)).save(folder / "tsne_vgg16.png")
     page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
-    assert "0.6250" in page.text and "0.375" in page.text and len(page.pictures) == 1
+    for part in ("scratch-seed0", "0.6250", "0.375"):
+        assert part in page.text
+    assert len(page.pictures) == 1
+
+
+def test_figures_that_are_older_than_the_last_evaluation_are_said_to_be(tmp_path):
+    run = write_run(tmp_path / "run", "02_pascal_alexnet")
+    assert "has gone on since" not in Page(report.write_report([run], tmp_path / "a.html")).text
+    run_files.append_metrics(run, {**run_files.read_metrics(run)[-1], "step": 30})
+    later = (run / "figures" / "mAP.png").stat().st_mtime + 10
+    os.utime(run / "metrics.jsonl", (later, later))
+    assert "has gone on since" in Page(report.write_report([run], tmp_path / "b.html")).text
 
 
 def test_a_missing_folder_and_a_damaged_run_are_one_line(tmp_path):
