@@ -117,7 +117,8 @@ def write_histograms(
     """
     metadata = histogram_plugin.create_summary_metadata(display_name=None, description=None)
     for name, array in arrays.items():
-        counts, edges = np.histogram(array[np.isfinite(array)], _BINS)
+        finite = np.isfinite(array)
+        counts, edges = np.histogram(array if finite.all() else array[finite], _BINS)
         bins = np.stack([edges[:-1], edges[1:], counts], axis=1)
         tf_metadata = tf.compat.v1.SummaryMetadata.FromString(metadata.SerializeToString())
         with writer.as_default(step):
