@@ -22,7 +22,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
     ("Task 0, MNIST", ("mnist-30000",), (20_000, 30_000)),
     (
         "Task 1, two layers",
-        ("pascal-1000-seed0", "pascal-1000-seed1"),
+        ("pascal-1000-seed0", "pascal-1000-seed1", "pascal-1000-seed2"),
         (1_000,),
     ),
     (
