@@ -48,7 +48,18 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow(config.strategy)
-    from common import augment, device, evaluation, figures, hooks, losses, networks, optimizers, voc
+    from common import (
+        augment,
+        device,
+        evaluation,
+        figures,
+        hooks,
+        losses,
+        networks,
+        optimizers,
+        snapshots,
+        voc,
+    )
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
@@ -81,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         config.steps,
         config.eval_every,
         hooks.standard(
-            config, config.steps, data.train.classes, hooks.Snapshots("conv1", config.snapshot_steps)
+            config, config.steps, data.train.classes, snapshots.Snapshots("conv1", config.snapshot_steps)
         ),
     )
     print(evaluation.format_table(metrics))

@@ -88,21 +88,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow(config.strategy)
-    from common import (
-        augment,
-        comparison,
-        device,
-        evaluation,
-        figures,
-        hooks,
-        losses,
-        mixup,
-        networks,
-        optimizers,
-        voc,
-    )
+    from common import augment, comparison, device, evaluation, figures, hooks, networks, optimizers, voc
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
+    from common.losses import sigmoid_cross_entropy
+    from common.mixup import mix
     from common.run_files import open_run
 
     data = voc.load_data(config, config.image_size)
@@ -117,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     estimator = Estimator(
         model=model,
         optimizer=optimizers.MomentumSGD(schedule, config.momentum),
-        loss=losses.sigmoid_cross_entropy,
+        loss=sigmoid_cross_entropy,
         metrics=functools.partial(evaluation.multilabel_metrics, classes=data.test.classes),
         headline="mAP",
         model_dir=model_dir,
@@ -128,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     def mixing(images, labels, weights, step):
         one_share = config.share_per == "batch"
-        return mixup.mix(
+        return mix(
             images, labels, weights, alpha=config.alpha, one_share=one_share, seed=config.seed, step=step
         )
 

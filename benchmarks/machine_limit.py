@@ -68,13 +68,14 @@ def step_limit(
         entering = batch_size * math.prod(layer.input.shape[1:])
         leaving = batch_size * math.prod(layer.output.shape[1:])
         # Forward reads what enters and writes what leaves; backward reads what entered and the gradient of
-        # what left, and writes the gradient of what entered.
-        layer_bytes = _HALF * (3 * entering + 2 * leaving)
+        # what left, and writes the gradient of what entered, except of the images.
+        first = layer is computing[0]
+        layer_bytes = _HALF * ((2 if first else 3) * entering + 2 * leaving)
         layer_operations = 0
         if layer.weights:
             weights = math.prod(layer.kernel.shape)
             products = weights * batch_size * math.prod(layer.output.shape[1:-1])
-            layer_operations = 2 * products * (2 if layer is computing[0] else 3)
+            layer_operations = 2 * products * (2 if first else 3)
             # Read forward and backward; its gradient written and read; weight and velocity read and written.
             layer_bytes += _SINGLE * 8 * weights
         operations += layer_operations

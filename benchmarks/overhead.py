@@ -16,7 +16,7 @@ from common import cli
 cli.import_tensorflow()
 
 from benchmarks import setting  # noqa: E402
-from common import device, hooks  # noqa: E402
+from common import device, hooks, snapshots  # noqa: E402
 from common.input import Data  # noqa: E402
 from common.run_files import open_run  # noqa: E402
 
@@ -63,8 +63,8 @@ def main() -> None:
         config = Config(model_dir=Path(folder) / "run")
         model_dir = open_run(config, sys.argv[0], Data("noise", "noise", photos, photos), precision)
         estimator = setting.make_estimator("caffenet", model_dir)
-        snapshots = hooks.Snapshots("conv1", (0, 500))
-        timed = [Timed(hook) for hook in hooks.standard(config, STEPS, photos.classes, snapshots)]
+        conv1 = snapshots.Snapshots("conv1", (0, 500))
+        timed = [Timed(hook) for hook in hooks.standard(config, STEPS, photos.classes, conv1)]
         started = time.perf_counter()
         estimator.train(setting.train_input("caffenet", BATCH, photos), STEPS, timed)
         whole = time.perf_counter() - started

@@ -41,5 +41,5 @@ def describe_batch(
     for present, counted in zip(labels > 0, weights > 0, strict=True):
         certain = np.compress(present & counted, classes)
         unsure = [f"({name})" for name in np.compress(~counted, classes)]
-        captions.append(", ".join([*certain, *unsure]))
+        captions.append(", ".join([*certain, *unsure]) or "no class")
     return captions

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import math
@@ -12,7 +13,7 @@ import shlex
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -190,6 +191,17 @@ def import_tensorflow(strategy: str = "none") -> None:
         os.close(nowhere)
 
 
+@contextlib.contextmanager
+def _lost_workers_explained() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        distribution = sys.modules.get("common.distribution")  # not loaded: there are no other workers
+        if distribution:
+            distribution.explain_lost_worker(error)
+        raise
+
+
 def run(main: Callable[[], Any]) -> NoReturn:
     """Runs a script's `main` as a command: user errors and Ctrl-C end it with one line and no traceback.
 
@@ -198,7 +210,8 @@ def run(main: Callable[[], Any]) -> NoReturn:
             130 for Ctrl-C and 143 for SIGTERM.
     """
     try:
-        main()
+        with _lost_workers_explained():
+            main()
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(2)

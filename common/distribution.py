@@ -69,6 +69,15 @@ def _check_tf_config(text: str | None) -> None:
         raise UserError(f"TF_CONFIG: its workers or its task are wrong, {example}")
 
 
+def explain_lost_worker(error: Exception) -> None:
+    """Raises UserError for an error that a worker that is gone causes in the others; else does nothing."""
+    if Replicas().workers > 1 and isinstance(error, _LOST_WORKER):
+        raise UserError(
+            f"another worker is gone, or can't be reached ({type(error).__name__}); what it printed may say "
+            "why. Start all of them again, they go on from the last checkpoint"
+        ) from error
+
+
 class Replicas:
     """The replicas of the strategy that is the process' own, and this process' place among them.
 
@@ -101,13 +110,9 @@ class Replicas:
                 f"give a multiple of {self.count}"
             )
 
-    def explain(self, error: Exception) -> None:
-        """Raises UserError for an error that a lost worker causes in the others; else does nothing."""
-        if self.workers > 1 and isinstance(error, _LOST_WORKER):
-            raise UserError(
-                f"another worker is gone, or can't be reached ({type(error).__name__}); start all of them "
-                "again, they go on from the last checkpoint"
-            ) from error
+    def wait(self) -> None:
+        """Returns when all workers have come here."""
+        self.any(False)
 
     def check_agreed(self, what: str, value: object) -> None:
         """Raises UserError, on all workers, where one has another value than the first."""

@@ -172,7 +172,7 @@ class Estimator:
             run_lock.hold(self.model_dir)
         try:
             with interruption.watching() as self._watch, contextlib.ExitStack() as closing:
-                if chief and self.step < steps:
+                if chief:
                     run_files.rewind_metrics(self.model_dir, self.step)
                     summaries.rewind_events(self.model_dir, self.step)
                 for hook in acting:
@@ -184,11 +184,11 @@ class Estimator:
                     if self.replicas.any(self._watch.signal is not None):
                         if chief:
                             self.save()
+                        self.replicas.wait()  # so that none says that it is saved before it is
                         self._watch.stop()
                 for hook in acting:
                     hook.end(self)
         except (tf.errors.OpError, OSError) as error:
-            self.replicas.explain(error)
             run_files.explain_full_disk(error, self.model_dir)
             raise
         except interruption.Interrupted as interrupted:

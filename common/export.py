@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from common.errors import UserError
 from common.trained import Trained
@@ -52,6 +53,7 @@ def write(network: Trained, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         model.save(paths[0])
         model.export(str(paths[1]), verbose=False)
-    except OSError as error:
-        raise UserError(f"{folder}: can't be written ({error.strerror})") from error
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0][:200]
+        raise UserError(f"{folder}: can't be written ({reason})") from error
     return paths

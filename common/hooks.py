@@ -2,10 +2,9 @@
 
 import contextlib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -271,35 +270,6 @@ class Summaries(Hook):
 
     def close(self, estimator: "Estimator") -> None:
         estimator.flush_summaries()
-
-
-class Snapshots(Hook):
-    """Keeps a layer's kernel at chosen steps, as snapshots/<layer>_<step>.npy.
-
-    A checkpoint holds everything, so only the last two are kept; these are small enough to keep all.
-    """
-
-    def __init__(self, layer: str, steps: Collection[int]) -> None:
-        self._layer = layer
-        self._steps = frozenset(steps)
-
-    def begin(self, estimator: "Estimator") -> None:
-        for path in (estimator.model_dir / "snapshots").glob(f"{self._layer}_[0-9]*.npy"):
-            step = path.stem.rpartition("_")[2]
-            if step.isdecimal() and int(step) > estimator.step:  # of a part that is trained again
-                path.unlink()
-        if estimator.step == 0:
-            self._save(estimator, 0)
-
-    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
-        self._save(estimator, step)
-
-    def _save(self, estimator: "Estimator", step: int) -> None:
-        if step in self._steps:
-            folder = estimator.model_dir / "snapshots"
-            folder.mkdir(exist_ok=True)
-            kernel = estimator.model.get_layer(self._layer).kernel
-            np.save(folder / f"{self._layer}_{step:06}.npy", kernel.numpy())
 
 
 def standard(options: RunOptions, steps: int, classes: Sequence[str], *more: Hook) -> list[Hook]:

@@ -113,7 +113,8 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         },
     }
-    Replicas().check_agreed("settings or data", (run["settings"], run["data"]["splits"]))
+    decisive = (run["settings"], run["resumable_settings"], run["data"]["splits"])
+    Replicas().check_agreed("settings or data", decisive)
     if not Replicas().is_chief:
         return model_dir
     try:
@@ -123,8 +124,9 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     if checkpoints.completed(model_dir) or (model_dir / "metrics.jsonl").exists():
         changed = _differences(read_config(model_dir), run)
         if changed:
+            anew = ", or --fresh" if Replicas().workers == 1 else ""
             raise UserError(
-                f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir, or --fresh"
+                f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir{anew}"
             )
     try:
         write_json(path, run)
@@ -202,12 +204,13 @@ def read_metrics(model_dir: Path) -> list[dict[str, Any]]:
 
 
 def rewind_metrics(model_dir: Path, step: int) -> None:
-    """Drops evaluations after `step`, which a run that resumes there will make again."""
+    """Drops evaluations after `step`, which a run that goes on there makes again, and a part of a line."""
     path = model_dir / "metrics.jsonl"
     if path.exists():
-        kept = [line for line in read_metrics(model_dir) if line["step"] <= step]
-        with replacing(path) as file:
-            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+        kept = "".join(json.dumps(line) + "\n" for line in read_metrics(model_dir) if line["step"] <= step)
+        if kept != path.read_text():
+            with replacing(path) as file:
+                file.write(kept.encode())
 
 
 def write_predictions(model_dir: Path, logits: np.ndarray, examples: Examples, step: int) -> None:

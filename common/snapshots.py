@@ -1,15 +1,47 @@
-"""conv1's kernel at stages of a training, as `common.hooks.Snapshots` keeps it."""
+"""conv1's kernel at stages of a training: kept while it lasts, read afterwards."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
+from common import hooks
 from common.errors import UserError
+from common.estimator import Estimator
 from common.trained import Trained
 
 _NAME = re.compile(r"conv1_(\d+)")
 _FEWEST, _MOST = 3, 5
+
+
+class Snapshots(hooks.Hook):
+    """Keeps a layer's kernel at chosen steps, as snapshots/<layer>_<step>.npy.
+
+    A checkpoint holds everything, so only the last two are kept; these are small enough to keep all.
+    """
+
+    def __init__(self, layer: str, steps: Collection[int]) -> None:
+        self._layer = layer
+        self._steps = frozenset(steps)
+
+    def begin(self, estimator: Estimator) -> None:
+        for path in (estimator.model_dir / "snapshots").glob(f"{self._layer}_[0-9]*.npy"):
+            step = path.stem.rpartition("_")[2]
+            if step.isdecimal() and int(step) > estimator.step:  # of a part that is trained again
+                path.unlink()
+        if estimator.step == 0:
+            self._save(estimator, 0)
+
+    def after_step(self, estimator: Estimator, step: int, done: hooks.Step) -> None:
+        self._save(estimator, step)
+
+    def _save(self, estimator: Estimator, step: int) -> None:
+        if step in self._steps:
+            folder = estimator.model_dir / "snapshots"
+            folder.mkdir(exist_ok=True)
+            kernel = estimator.model.get_layer(self._layer).kernel
+            np.save(folder / f"{self._layer}_{step:06}.npy", kernel.numpy())
 
 
 def read_stages(model_dir: Path, network: Trained) -> dict[int, np.ndarray]:

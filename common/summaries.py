@@ -118,7 +118,10 @@ def write_histograms(
     metadata = histogram_plugin.create_summary_metadata(display_name=None, description=None)
     for name, array in arrays.items():
         finite = np.isfinite(array)
-        counts, edges = np.histogram(array if finite.all() else array[finite], _BINS)
+        values = array if finite.all() else array[finite]
+        # In float64: float32 can't tell the edges of bins of a narrow range apart.
+        ends = (np.float64(values.min()), np.float64(values.max())) if values.size else (0.0, 1.0)
+        counts, edges = np.histogram(values, _BINS, ends)
         bins = np.stack([edges[:-1], edges[1:], counts], axis=1)
         tf_metadata = tf.compat.v1.SummaryMetadata.FromString(metadata.SerializeToString())
         with writer.as_default(step):

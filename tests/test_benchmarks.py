@@ -25,7 +25,7 @@ def test_the_limit_of_a_step_by_hand():
     operations, moved, seconds = machine_limit.step_limit(model, 10, 1000.0, 100.0)
     conv = 2 * 54 * 16 * 10 * 2  # nothing is before it that wants a gradient
     dense = 2 * 60 * 10 * 3
-    conv_bytes = 2 * (3 * 320 + 2 * 480) + 32 * 54
+    conv_bytes = 2 * (2 * 320 + 2 * 480) + 32 * 54
     pool_bytes = 2 * (3 * 480 + 2 * 120)
     dense_bytes = 2 * (3 * 120 + 2 * 50) + 32 * 60
     assert operations == conv + dense

@@ -16,7 +16,7 @@ def test_an_image_is_described_by_its_classes():
 def test_captions_name_the_classes_and_put_what_is_not_counted_in_parentheses():
     labels = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]], np.float32)
     weights = np.array([[1, 1, 1], [1, 1, 1], [0, 1, 1]], np.float32)
-    assert describe_batch(labels, weights, CLASSES) == ["cat, sofa", "", "dog, (cat)"]
+    assert describe_batch(labels, weights, CLASSES) == ["cat, sofa", "no class", "dog, (cat)"]
 
 
 def test_captions_of_one_class_an_image():

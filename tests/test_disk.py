@@ -6,11 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import pytest
 from PIL import Image
 
+from common import export
 from common.errors import UserError
 from common.image_cache import cached_images
+from common.trained import Trained
 from tests import tiny_run
 from tests.test_estimator import assert_same_run, child
 
@@ -84,6 +87,18 @@ def test_a_folder_that_can_only_be_read_stops_a_run_before_its_first_step(disk):
     disk.protect()
     with pytest.raises(UserError, match=f"^{run}: can't be written \\(Read-only file system\\)"):
         tiny_run.estimator(run)
+
+
+# Of Keras' own saving.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_while_exporting(disk):
+    model = keras.Sequential([keras.Input((4, 4, 3), dtype="uint8"), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(2))
+    network = Trained(model, 1, {"settings": {"image_size": 4}})
+    export.write(network, disk.folder / "first")
+    disk.fill(0)
+    with pytest.raises(UserError, match="second: can't be written .*No space left on device"):
+        export.write(network, disk.folder / "second")
 
 
 @pytest.fixture(scope="module")

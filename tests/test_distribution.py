@@ -135,12 +135,31 @@ def test_a_signal_to_one_worker_stops_all_at_the_same_step_and_saves(alone, tmp_
 
 
 @pytest.mark.slow
-def test_workers_with_other_settings_are_refused(tmp_path):
-    processes = start_two(tmp_path, 30, more=[(), ("--seed", 1)])
+@pytest.mark.parametrize("other", [("--seed", 1), ("--eval_every", 7)])
+def test_workers_with_other_settings_are_refused(tmp_path, other):
+    processes = start_two(tmp_path, 30, more=[(), other])
     for process in processes:
         _, error = process.communicate(timeout=60)
         assert process.returncode == 2
         assert "settings or data of worker 1 differ from those of worker 0" in error.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_when_the_first_worker_refuses_the_other_ends_with_a_line_too(tmp_path):
+    finish(start(tmp_path, 5))
+    first, second = start_two(tmp_path, 30, "--seed", 1)
+    lines = [process.communicate(timeout=60)[1].splitlines()[-1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (2, 2)
+    assert "holds another run: seed 0 became 1; give another --model_dir" in lines[0]
+    assert "another worker is gone" in lines[1]
+
+
+@pytest.mark.slow
+def test_when_a_worker_lacks_its_data_the_other_ends_with_a_line_too(tmp_path):
+    first, second = start_two(tmp_path, 30, more=[(), ("--without_data",)])
+    lines = [process.communicate(timeout=60)[1].splitlines()[-1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (2, 2)
+    assert "another worker is gone" in lines[0] and "no data" in lines[1]
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,18 @@ def test_a_finished_run_is_evaluated_and_left_as_it_is(tmp_path):
     assert {p: p.read_bytes() for p in files} == files
 
 
+def test_an_evaluation_whose_line_was_cut_short_is_made_up_for_also_in_a_finished_run(tmp_path):
+    tiny_run.run(tmp_path, 10)
+    path = tmp_path / "metrics.jsonl"
+    lines = read_metrics(tmp_path)
+    path.write_text(path.read_text()[:-100])
+    for _ in range(2):
+        tiny_run.run(tmp_path, 10)
+        made = read_metrics(tmp_path)
+        assert [line["step"] for line in made] == [5, 10]
+        assert made[-1]["mAP"] == lines[-1]["mAP"] and made[-1]["test_loss"] == lines[-1]["test_loss"]
+
+
 def test_the_seed_decides_the_numbers(tmp_path):
     same = [tiny_run.run(tmp_path / name, 5) for name in ("a", "b")]
     other = tiny_run.run(tmp_path / "c", 5, seed=1)

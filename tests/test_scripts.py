@@ -312,7 +312,12 @@ def test_user_errors_are_one_line_and_exit_code_2(wrong, tmp_path):
 @pytest.mark.parametrize("task", ["00", "01", "02", "03", "04", "06"])
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(task, voc, vgg16_run, tmp_path):
     (script,) = (path.name for path in ROOT.glob(f"{task}_*.py"))
-    arguments = ["--data_dir", str(write_mnist(tmp_path) if task == "00" else voc), "--batch_size", "2"]
+    arguments = [
+        "--data_dir",
+        str(write_mnist(tmp_path / "mnist") if task == "00" else voc),
+        "--batch_size",
+        "2",
+    ]
     arguments += ["--steps", "2", "--eval_batch_size", "8", "--checkpoint_every", "100"]
     if task != "00":
         arguments += ["--cache_dir", str(tmp_path / "cache")]

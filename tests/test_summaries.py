@@ -29,6 +29,19 @@ def tensors(folder, tag: str) -> dict[int, np.ndarray]:
     return {e.step: tf.make_ndarray(e.tensor_proto) for e in read(folder).Tensors(tag)}
 
 
+@pytest.mark.parametrize(
+    "values",
+    [[1, np.nextafter(np.float32(1), 2)], [-3e38, 3e38], [0.5, 0.5], [np.nan, np.inf]],
+    ids=["narrow", "wide", "equal", "not finite"],
+)
+def test_a_histogram_of_any_range_counts_what_is_finite(tmp_path, writer, values):
+    array = np.array(values, np.float32)
+    summaries.write_histograms(writer, 5, "weights", {"fc8/bias": array})
+    writer.close()
+    ((step, bins),) = tensors(tmp_path, "weights/fc8/bias").items()
+    assert step == 5 and bins[:, 2].sum() == np.isfinite(array).sum()
+
+
 def test_an_image_has_its_caption_beneath_and_its_pixels_as_they_are(tmp_path, writer):
     images = np.random.default_rng(0).integers(0, 256, (2, 120, 130, 3), np.uint8)
     summaries.write_images(writer, 3, images, ["dog, person", ""])

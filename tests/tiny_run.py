@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import augment, cli, distribution, evaluation, hooks, losses, optimizers
+from common import augment, cli, distribution, evaluation, hooks, losses, optimizers, snapshots
 from common.cli import RunOptions, option
 from common.dropout import Dropout
+from common.errors import UserError
 from common.estimator import Estimator
 from common.input import Data, EvalInput, Examples, TrainInput
 from common.run_files import open_run
@@ -30,6 +31,7 @@ SIZE, CROP = 20, 16
 @dataclass(frozen=True)
 class Config(RunOptions):
     steps: int = option(64, "iterations", resumable=True)
+    eval_every: int = option(5, "iterations between evaluations", resumable=True)
     batch_size: int = option(10, "images an iteration")
 
 
@@ -59,11 +61,11 @@ def network() -> keras.Model:
 
 
 def estimator(
-    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20
+    model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20, eval_every: int = 5
 ) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
     often = {"summary_every": 5, "images_every": 20, "histograms_every": 20, "checkpoint_every": 10}
-    config = Config(model_dir=model_dir, seed=seed, **often)
+    config = Config(model_dir=model_dir, seed=seed, eval_every=eval_every, **often)
     open_run(
         config,
         __file__,
@@ -127,10 +129,10 @@ class SignalAt(hooks.Hook):
         os.kill(os.getpid(), self._number)
 
 
-def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0) -> dict:
-    made, config = estimator(model_dir, seed=seed)
-    standard = hooks.standard(config, steps, CLASSES, *more, hooks.Snapshots("conv1", (0, 7)))
-    return made.train_and_evaluate(train_input(config), test_input(), steps, 5, standard)
+def run(model_dir: Path, steps: int, *more: hooks.Hook, seed: int = 0, eval_every: int = 5) -> dict:
+    made, config = estimator(model_dir, seed=seed, eval_every=eval_every)
+    standard = hooks.standard(config, steps, CLASSES, *more, snapshots.Snapshots("conv1", (0, 7)))
+    return made.train_and_evaluate(train_input(config), test_input(), steps, eval_every, standard)
 
 
 def main() -> None:
@@ -141,6 +143,8 @@ def main() -> None:
     parser.add_argument("--strategy", default="none")
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--eval_every", type=int, default=5)
+    parser.add_argument("--without_data", action="store_true")
     options = parser.parse_args()
     if options.cpus > 1:
         (cpu,) = tf.config.list_physical_devices("CPU")
@@ -148,11 +152,13 @@ def main() -> None:
             cpu, [tf.config.LogicalDeviceConfiguration()] * options.cpus
         )
     distribution.start(options.strategy)
+    if options.without_data:
+        raise UserError("there is no data")
     sent = []
     if options.signal:
         number, step, moment = options.signal
         sent = [SignalAt(int(number), int(step), moment)]
-    run(options.model_dir, options.steps, *sent, seed=options.seed)
+    run(options.model_dir, options.steps, *sent, seed=options.seed, eval_every=options.eval_every)
 
 
 if __name__ == "__main__":
