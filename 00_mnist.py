@@ -2,7 +2,7 @@
 
     python 00_mnist.py --data_dir FOLDER_OF_THE_FOUR_FILES
 
-An iteration takes 0.03 to 0.05 s on 2 cores, all 20,000 about 12 minutes. At the end it prints the test
+An iteration takes about 0.03 s on 2 cores, all 20,000 about 10 minutes. At the end it prints the test
 accuracy and where its figures are. The same command again goes on with a run that was interrupted.
 """
 

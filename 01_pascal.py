@@ -22,6 +22,7 @@ class Config(cli.RunOptions):
 
     steps: int = option(1_000, "iterations (Q1.3)", minimum=1, resumable=True)
     eval_every: int = option(50, "iterations between evaluations", minimum=1, resumable=True)
+    checkpoint_every: int = option(100, "iterations between checkpoints", minimum=1, resumable=True)
     batch_size: int = option(100, "images an iteration (Task 0)", minimum=1)
     learning_rate: float = option(0.001, "of plain SGD (Task 0)", minimum=0)
     dropout: float = option(0.4, "share dropped after the dense layer (Task 0)", minimum=0, maximum=0.99)

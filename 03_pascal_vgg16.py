@@ -25,6 +25,7 @@ class Config(cli.RunOptions):
 
     steps: int = option(40_000, "iterations (Q2.2: at least 40K)", minimum=1, resumable=True)
     eval_every: int = option(1_000, "iterations between evaluations", minimum=1, resumable=True)
+    checkpoint_every: int = option(200, "iterations between checkpoints", minimum=1, resumable=True)
     batch_size: int = option(10, "images an iteration (Q2.2)", minimum=1)
     learning_rate: float = option(0.001, "of the first iterations (Q2.2)", minimum=0)
     decay_steps: int = option(10_000, "iterations from stair to stair (Q2.2)", minimum=1)

@@ -132,11 +132,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     print(evaluation.format_table(metrics))
     name = f"{'CaffeNet' if config.network == 'caffenet' else 'fine-tuned VGG-16'} with mixup"
-    paths = figures.write_multilabel_figures(model_dir, name)
-    if config.baseline_dir:
-        paths += comparison.write_figures(model_dir, config.baseline_dir, "mixup")
-    for path in paths:
+    for path in figures.write_multilabel_figures(model_dir, name):
         print(path)
+    if config.baseline_dir:
+        for path in comparison.write_figures(model_dir, config.baseline_dir, "mixup"):
+            print(path)
     return metrics
 
 

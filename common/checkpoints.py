@@ -30,6 +30,11 @@ def completed(model_dir: Path) -> list[Path]:
     return [model_dir / f"ckpt-{number}" for number in sorted(numbers, reverse=True)]
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was made after; of its prefix."""
+    return int(checkpoint.name.removeprefix("ckpt-"))
+
+
 class RunCheckpoints:
     """Saves and restores weights, the optimizer's state, dropout's random state, and a run's counters."""
 

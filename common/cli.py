@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import dataclasses
 import importlib
+import importlib.util
 import math
 import os
 import shlex
@@ -95,6 +96,8 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are a single line."""
 
     def error(self, message: str) -> NoReturn:
+        if message == "argument --data_dir: expected one argument":
+            message += "; is $DATA_DIR set? Leave --data_dir out for the built-in data"
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
 
 
@@ -177,7 +180,15 @@ def import_tensorflow(strategy: str = "none") -> None:
 
     Args:
         strategy: see `common.distribution.start`.
+
+    Raises:
+        UserError: TensorFlow isn't installed, or the strategy can't be started.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            f"TensorFlow isn't installed for {sys.executable}; activate the environment that has it, "
+            ". .venv/bin/activate, or make one: see README"
+        )
     sys.stderr.flush()
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -29,9 +29,7 @@ def _defaults_of(script: str) -> dict[str, Any]:
 
 
 def command_of(config: Mapping[str, Any]) -> str:
-    """The shell command of a run: every setting that isn't its script's default.
-
-    The built-in sample is what a script takes where neither --data_dir nor $DATA_DIR is given.
+    """The shell command that makes such a run: every setting that isn't its script's default.
 
     Args:
         config: of a run's config.json.
@@ -39,9 +37,14 @@ def command_of(config: Mapping[str, Any]) -> str:
     Returns:
         For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1".
     """
-    settings = {**config["settings"], **config["resumable_settings"]}
+    settings = {**config["settings"], **config["resumable_settings"], "fresh": False}
     script = settings.pop("script")
-    parts = [f"python {script}.py", *_DATA_ARGUMENTS.get(config["data"]["name"], ("--data_dir $DATA_DIR",))]
+    # A sample is what a VOC script takes without any folder, also of the environment.
+    nowhere = "DATA_DIR= " if config["data"]["name"] == "built-in sample" else ""
+    parts = [
+        f"{nowhere}python {script}.py",
+        *_DATA_ARGUMENTS.get(config["data"]["name"], ("--data_dir $DATA_DIR",)),
+    ]
     for name, default in _defaults_of(script).items():
         value = settings.get(name)
         if name not in settings or value is None or json.loads(json.dumps(default, default=str)) == value:

@@ -23,7 +23,8 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
         baseline: model directory of a run of Task 2, or for VGG-16 of Task 4.
 
     Raises:
-        UserError: the baseline is no run that was evaluated, or has other data or another solver.
+        UserError: the baseline is no run that was evaluated, has other data or another solver, or was
+            evaluated at other iterations.
     """
     if not Replicas().is_chief:  # which alone has written config.json
         return
@@ -45,7 +46,17 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
     if ours["data"]["splits"] != theirs["data"]["splits"]:
         differing.append("other data")
     if differing:
-        raise UserError(f"{baseline}: is no baseline of {model_dir}, it has {', '.join(differing)}")
+        raise UserError(
+            f"{baseline}: is no baseline of {model_dir}, it has {', '.join(differing)}; give the same "
+            "settings, or --baseline_dir another"
+        )
+    own = ours["resumable_settings"]
+    planned = {*range(own["eval_every"], own["steps"], own["eval_every"]), own["steps"]}
+    if planned.isdisjoint(line["step"] for line in run_files.read_metrics(baseline)):
+        raise UserError(
+            f"{baseline}: was evaluated at none of the iterations that {model_dir} will be; give "
+            "--eval_every and --steps like its own"
+        )
 
 
 def _at_same_steps(

@@ -1,6 +1,7 @@
 """MNIST: the four idx files, or TensorFlow Datasets' copy, or scikit-learn's digits in their place."""
 
 import gzip
+import logging
 import math
 import socket
 import struct
@@ -71,7 +72,10 @@ def _find(folder: Path, stem: str) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise UserError(f"{folder / names[0]}: is not there, nor gzipped; --data_dir needs MNIST's four files")
+    raise UserError(
+        f"{folder / names[0]}: is not there, nor gzipped; --data_dir needs MNIST's four files, without it "
+        "TensorFlow Datasets fetches them"
+    )
 
 
 def _examples(split: str, images: np.ndarray, labels: np.ndarray) -> Examples:
@@ -106,6 +110,7 @@ def _from_files(folder: Path) -> Data:
 def _from_tfds() -> Data:
     import tensorflow_datasets as tfds
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of a folder that isn't there yet
     builder = tfds.builder("mnist")
     if not builder.is_prepared():
         # Without a network the download itself would be tried again and again for minutes.

@@ -128,7 +128,7 @@ def _circumstances(run: Run) -> str:
     parts = zip(starts, run.evaluations, strict=False)
     timed = [(line["step"] - start, line["images_per_second"]) for start, line in parts]
     seconds = sum(steps * run.settings["batch_size"] / rate for steps, rate in timed if rate)
-    time = f"about {seconds / 60:,.0f} minutes of training, "
+    time = f"{max(seconds / 60, 0.1):,.1f} minutes of training, "
     splits = ", ".join(f"{s['images']:,} {name} images" for name, s in run.config["data"]["splits"].items())
     machine = run.config["environment"]
     about = (

@@ -14,6 +14,7 @@ import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -121,13 +122,17 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
         run_lock.hold(model_dir)
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
-    if checkpoints.completed(model_dir) or (model_dir / "metrics.jsonl").exists():
+    made = checkpoints.completed(model_dir)
+    if made or (model_dir / "metrics.jsonl").exists():
         changed = _differences(read_config(model_dir), run)
         if changed:
             anew = ", or --fresh" if Replicas().workers == 1 else ""
             raise UserError(
-                f"{model_dir} holds another run: {', '.join(changed)}; give another --model_dir{anew}"
+                f"{model_dir} holds another run: {', '.join(changed)}; repeat its settings to go on with it, "
+                f"or give another --model_dir{anew}"
             )
+        if made and checkpoints.step_of(made[0]) >= run["resumable_settings"].get("steps", math.inf):
+            return model_dir  # nothing is left to do, so its settings stay those that it was made with
     try:
         write_json(path, run)
     except OSError as error:

@@ -48,6 +48,8 @@ def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
             ) from error
         print(f"no --data_dir and no $DATA_DIR: the built-in sample of drawings, {location}")
         return location, SAMPLE
+    if not data_dir:
+        raise UserError("--data_dir is empty; is $DATA_DIR set? Leave --data_dir out for the built-in sample")
     if data_dir == "tfds":
         return voc_tfds.make_voc_layout(cache_dir / "tfds"), "VOC2007"
     given = Path(os.path.expanduser(data_dir))  # leaves the home of an unknown user as it is

@@ -1,9 +1,8 @@
 """Makes docs/activation_spread.png: how far VGG-16's signal gets before the first iteration.
 
-python -m docs.activation_spread [CACHE_DIR]
+python -m docs.activation_spread
 """
 
-import sys
 from pathlib import Path
 
 from common import cli
@@ -27,7 +26,7 @@ def spreads(init: networks.Init, images) -> dict[str, float]:
 
 
 def main() -> None:
-    cache_dir = Path(sys.argv[1] if len(sys.argv) > 1 else "cache")
+    cache_dir = Path("cache")
     images, _, _ = voc.load_pascal(sample.make_sample(cache_dir / "sample"), "test", cache_dir=cache_dir)
     images = augment.center_crop(images[:16], 224)
     figure = Figure((9, 5))

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import run_files
+from common import cli
+
+cli.import_tensorflow()
+
+from common import run_files  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- results: python -m docs.results_table -->", "<!-- end of results -->"
@@ -77,6 +81,7 @@ def main() -> None:
     before, _, rest = readme.read_text().partition(START)
     _, _, after = rest.partition(END)
     readme.write_text(f"{before}{START}\n\n{make_table()}\n\n{END}{after}")
+    print(readme)
 
 
 if __name__ == "__main__":

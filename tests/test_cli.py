@@ -126,6 +126,19 @@ def exit_code(main) -> int:
     return stopped.value.code
 
 
+def test_an_unset_data_dir_is_asked_about(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(cli.DataOptions, ["--data_dir"], "")
+    assert ended.value.code == 2
+    assert "argument --data_dir: expected one argument; is $DATA_DIR set?" in capsys.readouterr().err
+
+
+def test_without_tensorflow_the_environment_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=f"TensorFlow isn't installed for {sys.executable}; activate"):
+        cli.import_tensorflow()
+
+
 def test_success_is_code_0(capsys):
     assert exit_code(lambda: {"mAP": 0.5}) == 0
     assert capsys.readouterr() == ("", "")

@@ -21,7 +21,7 @@ def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings)
     }
     config = {
         "settings": settings,
-        "resumable_settings": {},
+        "resumable_settings": {"steps": 20, "eval_every": 5},
         "data": {"name": "noise", "splits": splits},
         "environment": {},
     }
@@ -86,4 +86,12 @@ def test_a_damaged_or_old_config_of_the_baseline_is_one_line(tmp_path, text):
     baseline = write_run(tmp_path / "baseline", (10,))
     (baseline / "config.json").write_text(text)
     with pytest.raises(UserError, match="is damaged or an earlier version's"):
+        comparison.check_baseline(run, baseline)
+
+
+def test_a_baseline_that_was_evaluated_at_other_iterations_is_refused_before_training(tmp_path):
+    run = write_run(tmp_path / "run", (), **MIXUP)
+    comparison.check_baseline(run, write_run(tmp_path / "one_in_common", (7, 15, 40)))
+    baseline = write_run(tmp_path / "baseline", (7, 14, 40))
+    with pytest.raises(UserError, match="was evaluated at none of the iterations that .* will be"):
         comparison.check_baseline(run, baseline)

@@ -133,11 +133,16 @@ def test_a_runs_command_names_what_differs_from_the_scripts_defaults(settings, r
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("MNIST", " --data_dir FOLDER_OF_THE_FOUR_FILES"), ("built-in sample", "")]
+    ("script", "name", "command"),
+    [
+        ("00_mnist", "MNIST", "python 00_mnist.py --data_dir FOLDER_OF_THE_FOUR_FILES"),
+        ("00_mnist", "scikit-learn's digits, enlarged (not MNIST)", "python 00_mnist.py"),
+        ("02_pascal_alexnet", "built-in sample", "DATA_DIR= python 02_pascal_alexnet.py"),
+    ],
 )
-def test_a_runs_command_names_its_data(name, arguments):
-    config = {"settings": {"script": "00_mnist"}, "resumable_settings": {}, "data": {"name": name}}
-    assert command_line.command_of(config) == f"python 00_mnist.py{arguments}"
+def test_a_runs_command_names_its_data_and_never_starts_afresh(script, name, command):
+    config = {"settings": {"script": script}, "resumable_settings": {"fresh": True}, "data": {"name": name}}
+    assert command_line.command_of(config) == command
 
 
 def test_a_run_of_an_earlier_version_is_left_out_and_named(tmp_path, capsys):

@@ -100,6 +100,14 @@ def test_a_folder_where_nothing_was_saved_or_measured_may_be_tried_again(tmp_pat
     assert run_files.read_config(open_run(tmp_path, learning_rate=0.2))["settings"]["learning_rate"] == 0.2
 
 
+def test_fewer_steps_than_were_made_leave_the_settings_of_the_run_alone(tmp_path):
+    open_run(tmp_path, steps=200)
+    (tmp_path / "ckpt-200.index").write_bytes(b"index")
+    for steps in (100, 200, 300):
+        open_run(tmp_path, steps=steps)
+        assert run_files.read_config(tmp_path)["resumable_settings"]["steps"] == max(steps, 200)
+
+
 def test_fresh_takes_a_new_folder_and_leaves_the_old_one_alone(tmp_path):
     first = open_run(tmp_path / "run", fresh=True)
     begin_run(first)

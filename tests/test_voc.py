@@ -178,6 +178,11 @@ def test_a_folder_that_is_not_vocs_is_one_line(tmp_path, monkeypatch, asked_by, 
     assert asked_by in message and "\n" not in message
 
 
+def test_an_empty_data_dir_is_no_folder(tmp_path):
+    with pytest.raises(UserError, match=r"--data_dir is empty; is \$DATA_DIR set\?"):
+        voc.locate("", tmp_path)
+
+
 @pytest.mark.parametrize("environment", [None, ""])
 def test_without_any_data_the_built_in_sample_is_used_and_said(tmp_path, monkeypatch, capsys, environment):
     monkeypatch.delenv("DATA_DIR", raising=False)
