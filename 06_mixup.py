@@ -22,10 +22,17 @@ from common.errors import UserError
 
 # What each network's own task has: Q2.2 and Q4.1.
 OWN_SETTINGS = {
-    "caffenet": {"steps": 40_000, "eval_every": 1_000, "learning_rate": 0.001, "decay_steps": 10_000},
+    "caffenet": {
+        "steps": 40_000,
+        "eval_every": 1_000,
+        "checkpoint_every": 1_000,
+        "learning_rate": 0.001,
+        "decay_steps": 10_000,
+    },
     "vgg16": {
         "steps": 4_000,
         "eval_every": 200,
+        "checkpoint_every": 200,
         "learning_rate": 0.0001,
         "decay_steps": 1_000,
         "init_from": "keras",
@@ -49,6 +56,9 @@ class Config(cli.RunOptions):
     )
     eval_every: int | None = option(
         None, "iterations between evaluations (default: the network's own task's)", minimum=1, resumable=True
+    )
+    checkpoint_every: int | None = option(
+        None, "iterations between checkpoints (default: the network's own task's)", minimum=1, resumable=True
     )
     batch_size: int = option(10, "images an iteration (Q2.2)", minimum=2)
     learning_rate: float | None = option(
