@@ -28,7 +28,8 @@ lint: $(VENV)/.development  ## ruff: pyflakes, pycodestyle, isort, bugbear; its 
 	$(BIN)/ruff format --quiet --check .
 
 tensorboard: $(VENV)/.runtime  ## show all runs, on http://localhost:6006
-	$(BIN)/tensorboard --logdir runs
+	@# It needs no GPU, and without this complains that there is none.
+	CUDA_VISIBLE_DEVICES=-1 $(BIN)/tensorboard --logdir runs
 
 report: $(VENV)/.runtime  ## answer every question of the handout from the runs at hand, in report.html
 	$(BIN)/python -m common.report runs -o report.html
