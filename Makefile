@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The handout's solver needs tens of thousands of iterations; this one gets there on drawings in 600.
 DEMO := --model_dir runs/demo --steps 600 --eval_every 100 --batch_size 16 \
 	--init xavier --learning_rate 0.005 --dropout 0.2 --summary_every 10 --images_every 100 \
-	--checkpoint_every 200
+	--histograms_every 100 --checkpoint_every 200
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint tensorboard report clean
