@@ -150,7 +150,7 @@ def test_when_the_first_worker_refuses_the_other_ends_with_a_line_too(tmp_path):
     first, second = start_two(tmp_path, 30, "--seed", 1)
     lines = [process.communicate(timeout=60)[1].splitlines()[-1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (2, 2)
-    assert "holds another run: seed 0 became 1; give another --model_dir" in lines[0]
+    assert "holds another run: seed 0 became 1; repeat its settings" in lines[0]
     assert "another worker is gone" in lines[1]
 
 
