@@ -17,6 +17,7 @@ import tensorflow as tf
 from common import distribution
 from common.errors import UserError
 from common.run_files import read_metrics
+from common.sample import make_sample
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,29 +32,36 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def start(model_dir: Path, steps: int, *arguments: object, tf_config: dict | None = None) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.tiny_run", str(model_dir), str(steps), *map(str, arguments)]
+def run_python(*arguments: object, tf_config: dict | None = None) -> subprocess.Popen:
     environment = {**os.environ} | ({"TF_CONFIG": json.dumps(tf_config)} if tf_config else {})
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def start(model_dir: Path, steps: int, *arguments: object, tf_config: dict | None = None) -> subprocess.Popen:
+    return run_python("-m", "tests.tiny_run", model_dir, steps, *arguments, tf_config=tf_config)
+
+
+def configs_of_two() -> list[dict]:
+    """TF_CONFIG of each of two workers on this machine."""
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    return [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}} for index in range(2)]
 
 
 def start_two(
     model_dir: Path, steps: int, *arguments: object, more: Sequence[Sequence[object]] = ((), ())
 ) -> list[subprocess.Popen]:
     """Two workers; `more` is what each alone is given."""
-    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
     return [
-        start(
-            model_dir, steps, "--strategy", "multiworker", *arguments, *more[index],
-            tf_config={"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}},
-        )
-        for index in range(2)
-    ]  # fmt: skip
+        start(model_dir, steps, "--strategy", "multiworker", *arguments, *own, tf_config=tf_config)
+        for tf_config, own in zip(configs_of_two(), more, strict=True)
+    ]
 
 
 def finish(*processes: subprocess.Popen) -> list[str]:
-    ended = [process.communicate(timeout=120) for process in processes]
+    ended = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), ended
     return [out for out, _ in ended]
 
@@ -97,6 +105,49 @@ def test_two_processes_equal_one_and_the_first_alone_writes(alone, tmp_path):
     assert_alike(tmp_path, alone)
     assert "step     30" in first and "step" not in second
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+ON_TWO_CPUS = """
+import runpy, sys
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_caffenet_on_two_devices_and_in_two_processes_equals_one(tmp_path):
+    """30 steps of Task 2 in float32 without dropout.
+
+    Loss curve and weights are compared by their norms: single losses and weights also move by more than 1e-4
+    where a single process starts from weights that differ in their last bit.
+    """
+    voc = make_sample(tmp_path / "sample", train=24, val=16, test=8)
+    script = [
+        ROOT / "02_pascal_alexnet.py", "--data_dir", voc, "--cache_dir", tmp_path / "cache", "--steps", 30,
+        "--eval_every", 1, "--histograms_every", 1000, "--precision", "float32", "--dropout", 0,
+    ]  # fmt: skip
+    finish(run_python(*script, "--model_dir", tmp_path / "one"))
+    mirrored = ["--strategy", "mirrored", "--model_dir", tmp_path / "devices"]
+    finish(run_python("-c", ON_TWO_CPUS, *script, *mirrored))
+    workers = ["--strategy", "multiworker", "--model_dir", tmp_path / "processes"]
+    finish(*[run_python(*script, *workers, tf_config=tf_config) for tf_config in configs_of_two()])
+
+    def curve(name: str) -> np.ndarray:
+        return np.array([line["train_loss"] for line in read_metrics(tmp_path / name)])
+
+    def weights(name: str) -> np.ndarray:
+        return np.concatenate(
+            [v.ravel() for k, v in sorted(weights_of(tmp_path / name).items()) if k.startswith("weights")]
+        )
+
+    one = curve("one")
+    assert one.shape == (30,) and one[-1] < 0.6 * one[0]
+    for name in ("devices", "processes"):
+        assert np.linalg.norm(curve(name) - one) < 1e-4 * np.linalg.norm(one)
+        assert np.linalg.norm(weights(name) - weights("one")) < 1e-4 * np.linalg.norm(weights("one"))
 
 
 @pytest.mark.slow
