@@ -37,8 +37,9 @@ class Config(cli.RunOptions):
         "them, or the model directory of another run",
     )
     restore_up_to: str = option("fc7", "the last layer to restore (Q4.1)")
-    init: Literal["gaussian", "xavier", "he"] = option(
-        "gaussian", "kernels of the layers after it; gaussian is N(0, 0.01), biases are 0"
+    init: Literal["caffe", "gaussian", "xavier", "he"] = option(
+        "caffe",
+        "kernels of the layers after it, biases are 0; caffe is N(0, 0.01), for fc6 and fc7 N(0, 0.005)",
     )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
     image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=CROP_SIZE)

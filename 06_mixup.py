@@ -28,6 +28,7 @@ OWN_SETTINGS = {
         "checkpoint_every": 1_000,
         "learning_rate": 0.001,
         "decay_steps": 10_000,
+        "init": "gaussian",
     },
     "vgg16": {
         "steps": 4_000,
@@ -35,6 +36,7 @@ OWN_SETTINGS = {
         "checkpoint_every": 200,
         "learning_rate": 0.0001,
         "decay_steps": 1_000,
+        "init": "caffe",
         "init_from": "keras",
         "restore_up_to": "fc7",
     },
@@ -69,8 +71,8 @@ class Config(cli.RunOptions):
     )
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
-    init: Literal["gaussian", "xavier", "he"] = option(
-        "gaussian", "initial kernels; gaussian is N(0, 0.01) (Q2.2), biases are 0"
+    init: Literal["gaussian", "caffe", "xavier", "he"] | None = option(
+        None, "kernels that aren't restored (default: the network's own task's)"
     )
     init_from: str | None = option(None, "ImageNet weights for vgg16, as in Task 4 (its default: keras)")
     restore_up_to: str | None = option(None, "the last layer of vgg16 to restore (Q4.1; its default: fc7)")

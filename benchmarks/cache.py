@@ -52,27 +52,25 @@ def time_cache(paths: list[Path], cache_dir: Path) -> float:
     return time.perf_counter() - started
 
 
-def measure_training(count: int) -> None:
+def write_images(path: Path, count: int) -> None:
+    """A cache file of `count` images, sparse beyond the first 10,000: those read as 0."""
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
+    for start in range(0, min(count, 10_000), 100):
+        rng = np.random.default_rng(start)
+        images[start : start + 100] = rng.integers(0, 256, (100, SIZE, SIZE, 3), np.uint8)
+
+
+def measure_training(path: Path) -> None:
     """Prints the seconds a step and the highest resident memory of this process, in GB."""
     cli.import_tensorflow()
     from benchmarks import setting
     from common import device
-    from common.input import Examples
 
     device.set_precision("auto")
+    images = np.load(path, mmap_mode="r")
+    examples = setting.as_examples(images, np.zeros((len(images), 20), np.float32))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "images.npy"
-        images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
-        written = min(count, 10_000)  # the rest is a hole in a sparse file, and reads as 0
-        for start in range(0, written, 100):
-            images[start : start + 100] = np.random.default_rng(start).integers(0, 256, (100, SIZE, SIZE, 3))
-        del images
-        images = np.load(path, mmap_mode="r")
-        labels = np.zeros((count, 20), np.float32)
-        ids = [str(number) for number in range(count)]
-        examples = Examples("noise", images, labels, np.ones_like(labels), ids, ids[:20])
-        estimator = setting.make_estimator("caffenet", Path(folder) / "run")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        estimator = setting.make_estimator("caffenet", Path(folder))
         train_input = setting.train_input("caffenet", BATCH, examples)
         seconds = statistics.median(setting.time_steps(estimator, train_input, STEPS))
     status = Path("/proc/self/status").read_text().splitlines()
@@ -82,7 +80,7 @@ def measure_training(count: int) -> None:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        measure_training(int(sys.argv[1]))
+        measure_training(Path(sys.argv[1]))
         return
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder))
@@ -94,8 +92,11 @@ def main() -> None:
     print(f"{pillow / cache:.2f} times as fast")
     print(f"{'images':>8} {'ms a step':>10} {'peak memory':>12}")
     for count in (1_000, 10_000, 100_000):
-        command = [sys.executable, "-m", "benchmarks.cache", str(count)]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "images.npy"
+            write_images(path, count)
+            command = [sys.executable, "-m", "benchmarks.cache", str(path)]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         seconds, peak = map(float, output.split())
         print(f"{count:>8,} {1000 * seconds:>10.1f} {peak:>9.2f} GB")
 

@@ -50,8 +50,13 @@ def stream_rate() -> float:
     """Bytes a second of variable += constant over 400 MB: each is read, one is written."""
     count = 100_000_000
     variable, constant = tf.Variable(tf.zeros(count)), tf.ones(count)
-    add = tf.function(lambda: variable.assign_add(constant, read_value=False), autograph=False)
-    return 3 * _SINGLE * count / _median_seconds(lambda: (add(), variable[0].numpy()))
+
+    @tf.function(autograph=False)
+    def add() -> tf.Tensor:
+        variable.assign_add(constant, read_value=False)
+        return variable[0]
+
+    return 3 * _SINGLE * count / _median_seconds(lambda: add().numpy())
 
 
 def step_limit(

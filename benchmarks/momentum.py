@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 from benchmarks import setting  # noqa: E402
 from common import device, optimizers  # noqa: E402
 
-TURNS, STEPS, BATCH = 4, 20, 10
+TURNS, STEPS, BATCH = 10, 20, 10
 OPTIMIZERS = {"MomentumSGD": optimizers.MomentumSGD, "keras.optimizers.SGD": keras.optimizers.SGD}
 
 

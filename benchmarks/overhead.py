@@ -5,6 +5,7 @@
 Trains CaffeNet as Task 2 does for 1,000 steps, and times every hook.
 """
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -66,7 +67,8 @@ def main() -> None:
         conv1 = snapshots.Snapshots("conv1", (0, 500))
         timed = [Timed(hook) for hook in hooks.standard(config, STEPS, photos.classes, conv1)]
         started = time.perf_counter()
-        estimator.train(setting.train_input("caffenet", BATCH, photos), STEPS, timed)
+        with contextlib.redirect_stdout(sys.stderr):  # its progress isn't part of the table
+            estimator.train(setting.train_input("caffenet", BATCH, photos), STEPS, timed)
         whole = time.perf_counter() - started
     print(f"CaffeNet, batch {BATCH}, {STEPS:,} steps in {whole:.1f} s, {precision}, {device.describe()}")
     for one in timed:

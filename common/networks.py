@@ -15,17 +15,22 @@ from common.dropout import Dropout
 # Mean RGB of ImageNet, as Caffe and TF-slim subtract it.
 MEAN_RGB = (123.68, 116.78, 103.94)
 
-Init = Literal["gaussian", "xavier", "he"]
+Init = Literal["gaussian", "caffe", "xavier", "he"]
 
 
-def _seeded(init: Init, seed: int) -> Callable[[], keras.initializers.Initializer]:
-    """A function that gives an initialiser with a seed of its own at every call."""
+def _seeded(init: Init, seed: int) -> Callable[[str], keras.initializers.Initializer]:
+    """A function of a layer's name that gives an initialiser with a seed of its own at every call."""
     seeds = itertools.count(seed * 1_000)
-    if init == "gaussian":
-        return lambda: keras.initializers.RandomNormal(stddev=0.01, seed=next(seeds))
-    if init == "xavier":
-        return lambda: keras.initializers.GlorotUniform(seed=next(seeds))
-    return lambda: keras.initializers.HeNormal(seed=next(seeds))
+
+    def initializer(layer: str) -> keras.initializers.Initializer:
+        if init == "xavier":
+            return keras.initializers.GlorotUniform(seed=next(seeds))
+        if init == "he":
+            return keras.initializers.HeNormal(seed=next(seeds))
+        narrow = init == "caffe" and layer in ("fc6", "fc7")
+        return keras.initializers.RandomNormal(stddev=0.005 if narrow else 0.01, seed=next(seeds))
+
+    return initializer
 
 
 def _subtract_mean() -> layers.Layer:
@@ -34,12 +39,12 @@ def _subtract_mean() -> layers.Layer:
 
 
 def _classifier(
-    classes: int, initializer: Callable[[], keras.initializers.Initializer], dropout: float, seed: int
+    classes: int, initializer: Callable[[str], keras.initializers.Initializer], dropout: float, seed: int
 ) -> list[layers.Layer]:
     """What CaffeNet and VGG-16 end with: flatten to fc8."""
 
     def fully_connected(units: int, name: str, **kwargs: Any) -> layers.Dense:
-        return layers.Dense(units, kernel_initializer=initializer(), name=name, **kwargs)
+        return layers.Dense(units, kernel_initializer=initializer(name), name=name, **kwargs)
 
     return [
         layers.Flatten(name="flatten"),
@@ -61,8 +66,9 @@ def caffenet(
 
     Args:
         classes: number of logits.
-        init: of the kernels: "gaussian" is N(0, 0.01), the handout's; "xavier" is Glorot and Bengio's
-            uniform; "he" is He et al.'s normal. Biases are 0.
+        init: of the kernels: "gaussian" is N(0, 0.01), the handout's; "caffe" is that but for fc6 and fc7,
+            N(0, 0.005), as in bvlc_reference_caffenet; "xavier" is Glorot and Bengio's uniform; "he" is He
+            et al.'s normal. Biases are 0.
         dropout: share of fc6 and fc7 set to 0 in training.
         seed: of the initial weights and of dropout.
         size: height and width of the images, pixels.
@@ -79,7 +85,7 @@ def caffenet(
             kernel,
             stride,
             padding,
-            kernel_initializer=initializer(),
+            kernel_initializer=initializer(name),
             name=name,
             **({"activation": "relu"} | kwargs),
         )
@@ -121,7 +127,7 @@ def vgg16(
     for block, (depth, filters) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1):
         for number in range(1, depth + 1):
             name = f"conv{block}_{number}"
-            kernel = initializer()
+            kernel = initializer(name)
             conv = layers.Conv2D(
                 filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name
             )
@@ -166,7 +172,7 @@ def layers_tutorial_cnn(
 
     def conv(filters: int, name: str):
         return layers.Conv2D(
-            filters, 5, padding="same", activation="relu", kernel_initializer=initializer(), name=name
+            filters, 5, padding="same", activation="relu", kernel_initializer=initializer(name), name=name
         )
 
     return keras.Sequential(
@@ -178,9 +184,9 @@ def layers_tutorial_cnn(
             conv(64, "conv2"),
             layers.MaxPooling2D(2, name="pool2"),
             layers.Flatten(name="flatten"),
-            layers.Dense(1024, "relu", kernel_initializer=initializer(), name="dense"),
+            layers.Dense(1024, "relu", kernel_initializer=initializer("dense"), name="dense"),
             Dropout(dropout, seed=seed, name="dropout"),
-            layers.Dense(classes, kernel_initializer=initializer(), dtype="float32", name="logits"),
+            layers.Dense(classes, kernel_initializer=initializer("logits"), dtype="float32", name="logits"),
         ],
         name="layers_tutorial_cnn",
     )

@@ -25,6 +25,7 @@ class Config:
     kind: Literal["round", "square"] = option("round", "shape")
     steps: tuple[int, ...] = option((0, 500), "chosen ones", minimum=0)
     limit: int | None = option(None, "at most", minimum=1)
+    order: Literal["up", "down"] | None = option(None, "of the items")
 
 
 def parse(*argv: str) -> Config:
@@ -50,6 +51,7 @@ def test_without_flags_every_field_has_its_default():
         (["--steps", "1", "20", "300"], "steps", (1, 20, 300)),
         (["--steps"], "steps", ()),
         (["--limit", "7"], "limit", 7),
+        (["--order", "down"], "order", "down"),
     ],
 )
 def test_a_flag_gives_a_value_of_the_fields_type(argv, field, value):

@@ -90,6 +90,13 @@ def test_biases_are_0_and_kernels_are_gaussian_with_deviation_one_hundredth(caff
         assert beyond == pytest.approx(0.0455, abs=5 * (0.0455 / kernel.size) ** 0.5), name
 
 
+def test_caffes_fc6_and_fc7_are_half_as_wide():
+    model = networks.caffenet(5, init="caffe", size=SMALL)
+    for name in KERNELS:
+        deviation = 0.005 if name in ("fc6", "fc7") else 0.01
+        assert kernel_of(model, name).std(dtype=np.float64) == pytest.approx(deviation, rel=0.05), name
+
+
 def test_logits_start_near_0_but_apart(caffenet):
     """The spread of about 0.13 from which the handout's initialisation can still train."""
     noise = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), np.uint8)

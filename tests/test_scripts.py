@@ -195,7 +195,7 @@ def test_vgg16s_solvers_are_the_handouts():
         assert getattr(scratch, name) == getattr(alexnet, name), name
     assert (tuned.steps, tuned.learning_rate, tuned.decay_steps) == (4_000, 0.0001, 1_000)
     assert (tuned.batch_size, tuned.decay_rate, tuned.momentum) == (10, 0.5, 0.9)
-    assert (tuned.init, tuned.restore_up_to) == ("gaussian", "fc7")
+    assert (tuned.init, tuned.restore_up_to) == ("caffe", "fc7")
 
 
 def test_weights_that_can_not_be_restored_stop_before_training(voc, tmp_path):

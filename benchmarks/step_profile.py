@@ -1,0 +1,81 @@
+"""What a training step spends its time on: TensorFlow's own profile, by kind of operation.
+
+    python -m benchmarks.step_profile caffenet
+
+One operation runs at a time here, on all cores, so that their times add up to the step's.
+"""
+
+import argparse
+import collections
+import tempfile
+from pathlib import Path
+
+from common import cli
+
+cli.import_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
+
+from benchmarks import setting  # noqa: E402
+from common import device  # noqa: E402
+
+STEPS, BATCH = 10, 10
+# Kinds by the name of the kernel, the first that fits.
+KINDS = {
+    "convolutions, gradient of the kernel": ("Conv2DBackpropFilter",),
+    "convolutions, gradient of the input": ("Conv2DBackpropInput",),
+    "convolutions, forward": ("Conv2D",),
+    "products of fc6 to fc8, forward and backward": ("MatMul",),
+    "momentum update": ("ApplyKerasMomentum",),
+    "casts between float32 and bfloat16": ("Cast",),
+    "pooling": ("MaxPool",),
+    "input, beside the step": ("GatherV2", "PyFunc"),
+}
+
+
+def kind_of(kernel: str) -> str:
+    """The kind of operation that a kernel of TensorFlow's does."""
+    for kind, parts in KINDS.items():
+        if any(part in kernel for part in parts):
+            return kind
+    return "everything else"
+
+
+def read_profile(folder: Path) -> dict[str, float]:
+    """{kind: seconds} of the operations in a profile that TensorFlow wrote."""
+    (path,) = folder.rglob("*.xplane.pb")
+    space = xplane_pb2.XSpace.FromString(path.read_bytes())
+    seconds: dict[str, float] = collections.defaultdict(float)
+    for plane in (plane for plane in space.planes if plane.name == "/host:CPU"):
+        for event in (event for line in plane.lines for event in line.events):
+            # An operation of a graph is "its/name:Kernel"; what else is there encloses them.
+            name, _, kernel = plane.event_metadata[event.metadata_id].name.partition(":")
+            if kernel and not kernel.startswith((":", " ")):
+                seconds[kind_of(kernel)] += event.duration_ps / 1e12
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("network", choices=["caffenet", "vgg16"])
+    network = parser.parse_args().network
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    precision = device.set_precision("auto")
+    train_input = setting.train_input(network, BATCH)
+    with tempfile.TemporaryDirectory() as folder:
+        estimator = setting.make_estimator(network, Path(folder) / "run")
+        setting.time_steps(estimator, train_input, 2)
+        tf.profiler.experimental.start(folder)
+        whole = sum(setting.time_steps(estimator, train_input, STEPS, warm_up=0))
+        tf.profiler.experimental.stop()
+        kinds = read_profile(Path(folder))
+    print(f"{network}, batch {BATCH}, {precision}, {device.describe()}: {1000 * whole / STEPS:.0f} ms a step")
+    for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):
+        print(f"{kind:<46} {1000 * seconds / STEPS:8.1f} ms {seconds / whole:6.1%}")
+
+
+if __name__ == "__main__":
+    main()
