@@ -29,8 +29,9 @@ class Config(cli.RunOptions):
     decay_steps: int = option(10_000, "iterations from stair to stair (Q2.2)", minimum=1)
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
-    init: Literal["gaussian", "xavier", "he"] = option(
-        "gaussian", "initial kernels; gaussian is N(0, 0.01) (Q2.2), biases are 0"
+    init: Literal["gaussian", "caffe", "xavier", "he"] = option(
+        "gaussian",
+        "initial kernels, biases are 0; gaussian is N(0, 0.01) (Q2.2), caffe has N(0, 0.005) in fc6 and fc7",
     )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
     image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=CROP_SIZE)

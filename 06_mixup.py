@@ -72,7 +72,7 @@ class Config(cli.RunOptions):
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
     init: Literal["gaussian", "caffe", "xavier", "he"] | None = option(
-        None, "kernels that aren't restored (default: the network's own task's)"
+        None, "kernels that aren't restored, as in Tasks 2 and 4 (default: gaussian; for vgg16 caffe)"
     )
     init_from: str | None = option(None, "ImageNet weights for vgg16, as in Task 4 (its default: keras)")
     restore_up_to: str | None = option(None, "the last layer of vgg16 to restore (Q4.1; its default: fc7)")

@@ -53,7 +53,7 @@ def time_cache(paths: list[Path], cache_dir: Path) -> float:
 
 
 def write_images(path: Path, count: int) -> None:
-    """A cache file of `count` images, sparse beyond the first 10,000: those read as 0."""
+    """A cache file of `count` images; those after the first 10,000 are a hole in it, and read as 0."""
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIZE, SIZE, 3))
     for start in range(0, min(count, 10_000), 100):
         rng = np.random.default_rng(start)

@@ -123,7 +123,7 @@ def _parse_bounded(convert: Callable[[str], Any], metadata: typing.Mapping[str, 
 
 def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: Any) -> None:
     """Adds the flag of one dataclass field; `hint` is the field's resolved type."""
-    # `T | None`, which is of typing's own kind where T is: the flag, when given, takes a T.
+    # `int | None` is a types.UnionType, `Literal[...] | None` a typing.Union; the flag takes what isn't None.
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(member for member in typing.get_args(hint) if member is not type(None))
     # Without a value argparse gives none, and the dataclass' own default holds.

@@ -67,8 +67,8 @@ def caffenet(
     Args:
         classes: number of logits.
         init: of the kernels: "gaussian" is N(0, 0.01), the handout's; "caffe" is that but for fc6 and fc7,
-            N(0, 0.005), as in bvlc_reference_caffenet; "xavier" is Glorot and Bengio's uniform; "he" is He
-            et al.'s normal. Biases are 0.
+            N(0, 0.005), like the kernels of bvlc_reference_caffenet; "xavier" is Glorot and Bengio's uniform;
+            "he" is He et al.'s normal. Biases are 0.
         dropout: share of fc6 and fc7 set to 0 in training.
         seed: of the initial weights and of dropout.
         size: height and width of the images, pixels.

@@ -8,8 +8,8 @@ class MomentumSGD(keras.optimizers.SGD):
     """`keras.optimizers.SGD` with momentum, updating a variable in one pass over memory.
 
     velocity = momentum * velocity - learning_rate * gradient; variable += velocity. Keras writes this
-    as three operations; CaffeNet's 58 million weights make that the slowest part of a step at batch
-    10. The state is Keras' own, so checkpoints are the same.
+    as three operations, each over all of memory; with CaffeNet's 58 million weights that makes a step of 10
+    images a tenth slower (docs/speed.md). The state is Keras' own, so checkpoints are the same.
     """
 
     def update_step(self, gradient, variable, learning_rate):

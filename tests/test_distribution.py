@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import distribution
+from common import distribution, networks
 from common.errors import UserError
 from common.run_files import read_metrics
 from common.sample import make_sample
@@ -112,6 +112,7 @@ import runpy, sys
 import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.set_visible_devices([], "GPU")
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -143,11 +144,20 @@ def test_caffenet_on_two_devices_and_in_two_processes_equals_one(tmp_path):
             [v.ravel() for k, v in sorted(weights_of(tmp_path / name).items()) if k.startswith("weights")]
         )
 
+    start = networks.caffenet(20, seed=0, dropout=0.0)
+    initial = {
+        f"weights/{layer.name}/{variable.name}/.ATTRIBUTES/VARIABLE_VALUE": variable.numpy()
+        for layer in start.layers
+        for variable in layer.trainable_variables
+    }
+    moved = np.linalg.norm(weights("one") - np.concatenate([initial[k].ravel() for k in sorted(initial)]))
     one = curve("one")
     assert one.shape == (30,) and one[-1] < 0.6 * one[0]
     for name in ("devices", "processes"):
         assert np.linalg.norm(curve(name) - one) < 1e-4 * np.linalg.norm(one)
-        assert np.linalg.norm(weights(name) - weights("one")) < 1e-4 * np.linalg.norm(weights("one"))
+        difference = np.linalg.norm(weights(name) - weights("one"))
+        assert difference < 1e-4 * np.linalg.norm(weights("one"))
+        assert difference < 0.02 * moved
 
 
 @pytest.mark.slow
