@@ -27,7 +27,7 @@ class Config(cli.RunOptions):
     eval_every: int = option(200, "iterations between evaluations", minimum=1, resumable=True)
     checkpoint_every: int = option(200, "iterations between checkpoints", minimum=1, resumable=True)
     batch_size: int = option(10, "images an iteration (Q2.2)", minimum=1)
-    learning_rate: float = option(0.0001, "of the first iterations (Q4.1); 0.001 ends higher", minimum=0)
+    learning_rate: float = option(0.0001, "of the first iterations (Q4.1)", minimum=0)
     decay_steps: int = option(1_000, "iterations from stair to stair (Q4.1)", minimum=1)
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)

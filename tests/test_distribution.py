@@ -60,8 +60,8 @@ def start_two(
     ]
 
 
-def finish(*processes: subprocess.Popen) -> list[str]:
-    ended = [process.communicate(timeout=300) for process in processes]
+def finish(*processes: subprocess.Popen, seconds: int = 120) -> list[str]:
+    ended = [process.communicate(timeout=seconds) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), ended
     return [out for out, _ in ended]
 
@@ -130,11 +130,12 @@ def test_caffenet_on_two_devices_and_in_two_processes_equals_one(tmp_path):
         ROOT / "02_pascal_alexnet.py", "--data_dir", voc, "--cache_dir", tmp_path / "cache", "--steps", 30,
         "--eval_every", 1, "--histograms_every", 1000, "--precision", "float32", "--dropout", 0,
     ]  # fmt: skip
-    finish(run_python(*script, "--model_dir", tmp_path / "one"))
+    finish(run_python(*script, "--model_dir", tmp_path / "one"), seconds=300)
     mirrored = ["--strategy", "mirrored", "--model_dir", tmp_path / "devices"]
-    finish(run_python("-c", ON_TWO_CPUS, *script, *mirrored))
+    finish(run_python("-c", ON_TWO_CPUS, *script, *mirrored), seconds=300)
     workers = ["--strategy", "multiworker", "--model_dir", tmp_path / "processes"]
-    finish(*[run_python(*script, *workers, tf_config=tf_config) for tf_config in configs_of_two()])
+    both = [run_python(*script, *workers, tf_config=tf_config) for tf_config in configs_of_two()]
+    finish(*both, seconds=300)
 
     def curve(name: str) -> np.ndarray:
         return np.array([line["train_loss"] for line in read_metrics(tmp_path / name)])
@@ -144,10 +145,10 @@ def test_caffenet_on_two_devices_and_in_two_processes_equals_one(tmp_path):
             [v.ravel() for k, v in sorted(weights_of(tmp_path / name).items()) if k.startswith("weights")]
         )
 
-    start = networks.caffenet(20, seed=0, dropout=0.0)
+    untrained = networks.caffenet(20, seed=0, dropout=0.0)
     initial = {
         f"weights/{layer.name}/{variable.name}/.ATTRIBUTES/VARIABLE_VALUE": variable.numpy()
-        for layer in start.layers
+        for layer in untrained.layers
         for variable in layer.trainable_variables
     }
     moved = np.linalg.norm(weights("one") - np.concatenate([initial[k].ravel() for k in sorted(initial)]))
@@ -211,7 +212,8 @@ def test_when_the_first_worker_refuses_the_other_ends_with_a_line_too(tmp_path):
     first, second = start_two(tmp_path, 30, "--seed", 1)
     lines = [process.communicate(timeout=60)[1].splitlines()[-1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (2, 2)
-    assert "holds another run: seed 0 became 1; repeat its settings" in lines[0]
+    assert "holds another run: seed 0 became 1; repeat its settings to go on with it, " in lines[0]
+    assert lines[0].endswith("or give another --model_dir")
     assert "another worker is gone" in lines[1]
 
 
