@@ -18,7 +18,8 @@ demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, about 5 minute
 	DATA_DIR= $(BIN)/python 02_pascal_alexnet.py $(DEMO)
 
 test: lint  ## lint, then the tests, about 5 minutes with set-up
-	$(BIN)/python -m pytest
+	@# Two processes, however many cores: each of them trains VGG-16, which takes 4 GB.
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: lint  ## lint, then all tests, the slow ones too
 	$(BIN)/python -m pytest -m ""

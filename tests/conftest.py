@@ -4,10 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-import numpy as np
-import pytest
-from PIL import Image
+from common import cli
+
+cli.import_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
 
 # Written out again, and not taken from the package: the tests' own idea of VOC's layout.
 VOC_CLASSES = (

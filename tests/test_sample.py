@@ -128,7 +128,7 @@ def test_draws_alone_where_processes_cannot_start(tmp_path, voc, monkeypatch):
     monkeypatch.setattr(sample.os, "cpu_count", lambda: 2)
     # As when a program is piped into python: the child looks for a file of that name.
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "<stdin>"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "<stdin>"), raising=False)
     assert files_of(make_sample(tmp_path / "root", **SIZES)) == files_of(voc)
 
 
