@@ -18,7 +18,8 @@ def _tile(kernel: np.ndarray, columns: int) -> np.ndarray:
     height, width, _, filters = kernel.shape
     rows = -(-filters // columns)
     sheet = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
-    scaled = 0.5 + kernel / (2 * np.abs(kernel).max())
+    strongest = np.abs(kernel).max() or 1  # of a change that is none
+    scaled = 0.5 + kernel / (2 * strongest)
     for number in range(filters):
         top = number // columns * (height + 1) + 1
         left = number % columns * (width + 1) + 1
@@ -27,23 +28,32 @@ def _tile(kernel: np.ndarray, columns: int) -> np.ndarray:
 
 
 def conv1_filters(kernels: Mapping[int, np.ndarray], title: str, path: Path) -> Path:
-    """conv1's filters at stages of the training, and how far they moved.
+    """conv1's filters at stages of the training, and below each what training has added since the first.
+
+    Without weight decay the noise that the filters start from stays, and hides what is learned: the
+    differences show it.
 
     Args:
-        kernels: {iteration: float32 (H, W, 3, filters)}, the first stage first.
+        kernels: {iteration: float32 (H, W, 3, filters)}, two stages or more, the first one first.
         title: of what network, on what data.
         path: PNG to write.
     """
-    stages = list(kernels.items())
-    figure = Figure((4.2 * len(stages), 6.4), layout="constrained")
-    figure.suptitle(f"conv1 filters: {title}\neach stage scaled by its strongest weight, middle grey is 0")
-    start = stages[0][1]
-    for axes, (step, kernel) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
-        axes.imshow(_tile(kernel, 8), interpolation="nearest")
+    (first, start), *later = kernels.items()
+    columns = 1 + len(later)
+    figure = Figure((4.2 * columns, 12.8), layout="constrained")
+    figure.suptitle(f"conv1 filters: {title}\nmiddle grey is 0, each sheet is scaled by its strongest weight")
+    above, below = figure.subplots(2, columns)
+    for axes in (*above, *below):
         axes.set_axis_off()
-        change = np.linalg.norm(kernel - start) / np.linalg.norm(start)
+    for axes, (step, kernel) in zip(above, kernels.items(), strict=True):
+        axes.imshow(_tile(kernel, 8), interpolation="nearest")
+        axes.set_title(f"iteration {step:,}\nstrongest weight {np.abs(kernel).max():.3f}")
+    for axes, (step, kernel) in zip(below[1:], later, strict=True):
+        change = kernel - start
+        axes.imshow(_tile(change, 8), interpolation="nearest")
+        size = np.linalg.norm(change) / np.linalg.norm(start)
         axes.set_title(
-            f"iteration {step:,}\nstrongest weight {np.abs(kernel).max():.3f}\nchanged by {change:.1%}"
+            f"change from {first:,} to {step:,}: {size:.1%} of the norm\nstrongest {np.abs(change).max():.3f}"
         )
     return save(figure, path)
 

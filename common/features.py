@@ -74,18 +74,20 @@ def share_in_common(labels: np.ndarray, rows: np.ndarray, neighbours: np.ndarray
 
 
 def choose_of_different_classes(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
-    """Rows of up to `count` images, each for a class of its own.
+    """Rows of up to `count` images, each for a class of its own, and with as few other classes as there are.
 
     Args:
         labels: (N, classes) in {0, 1}.
         count: of images; where fewer classes have an image left, there are fewer.
         rng: decides.
     """
+    shown = labels.sum(axis=1)
     chosen: list[int] = []
     for column in rng.permutation(labels.shape[1]):
         candidates = np.setdiff1d(np.flatnonzero(labels[:, column]), chosen)
         if len(candidates) and len(chosen) < count:
-            chosen.append(int(rng.choice(candidates)))
+            purest = candidates[shown[candidates] == shown[candidates].min()]
+            chosen.append(int(rng.choice(purest)))
     return chosen
 
 

@@ -68,6 +68,13 @@ def test_images_of_different_classes_are_chosen():
     assert len(features.choose_of_different_classes(labels, 20, np.random.default_rng(0))) == 7
 
 
+def test_an_image_of_one_class_is_preferred_to_one_of_several():
+    labels = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 1]])
+    for seed in range(5):
+        chosen = features.choose_of_different_classes(labels, 3, np.random.default_rng(seed))
+        assert sorted(chosen) == [1, 3, 4]  # 4 shows two, as few as there are for the last class
+
+
 def test_random_images_are_distinct_and_the_same_for_the_same_seed():
     chosen = features.choose_at_random(1_000, 4_952, np.random.default_rng(3))
     assert len(np.unique(chosen)) == 1_000 and 0 <= chosen.min() and chosen.max() < 4_952
