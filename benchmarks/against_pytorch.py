@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-SIDES = {"TensorFlow, this project": "benchmarks.tensorflow_side", "PyTorch": "benchmarks.torch_side"}
+SIDES = {"this project": "benchmarks.tensorflow_side", "PyTorch": "benchmarks.torch_side"}
 
 
 def main() -> None:
@@ -33,24 +33,29 @@ def main() -> None:
         parser.error("evaluation is measured on photos, with caffenet or vgg16")
 
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    used = {}
     what = [options.network, options.mode, options.batch_size, options.steps, options.precision]
     for turn in range(options.turns):
         for side, module in SIDES.items():
             command = [sys.executable, "-m", module, *map(str, what)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            times = json.loads(output.splitlines()[-1])
-            seconds[side] += times
-            median = statistics.median(times)
-            print(f"turn {turn + 1}  {side:<25} {1000 * median:8.1f} ms", file=sys.stderr)
+            measured = json.loads(output.splitlines()[-1])
+            used[side] = measured["on"]
+            seconds[side] += measured["seconds"]
+            median = statistics.median(measured["seconds"])
+            print(f"turn {turn + 1}  {side:<15} {1000 * median:8.1f} ms", file=sys.stderr)
 
     print(f"{options.network}, {options.mode}, batch {options.batch_size}, {options.precision}")
-    print(f"{'':<25} {'ms a step':>10} {'images/s':>10}")
+    print(f"{'':<15} {'ms a step':>10} {'images/s':>10}")
     medians = {side: statistics.median(times) for side, times in seconds.items()}
     for side, median in medians.items():
         iterations = f"  {options.iterations * median / 60:.1f} min" if options.iterations else ""
-        print(f"{side:<25} {1000 * median:>10.1f} {options.batch_size / median:>10.1f}{iterations}")
+        print(f"{side:<15} {1000 * median:>10.1f} {options.batch_size / median:>10.1f}{iterations}")
     ours, theirs = (medians[side] for side in SIDES)
-    print(f"{theirs / ours:.2f} times PyTorch's images a second")
+    print(
+        f"{theirs / ours:.2f} times PyTorch's images a second; {options.turns} turns of {options.steps} steps"
+    )
+    print("; ".join(used.values()))
 
 
 if __name__ == "__main__":

@@ -99,6 +99,10 @@ def main() -> None:
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         seconds, peak = map(float, output.split())
         print(f"{count:>8,} {1000 * seconds:>10.1f} {peak:>9.2f} GB")
+    cli.import_tensorflow()
+    from benchmarks import setting
+
+    print(setting.describe_machine())
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def main() -> None:
         for _ in range(TURNS):
             for times, train_input in zip(seconds.values(), (real, constant), strict=True):
                 times += setting.time_steps(estimator, train_input, STEPS)
-    print(f"CaffeNet, batch {BATCH}, {precision}, {device.describe()}")
+    print(f"CaffeNet, batch {BATCH}, {precision}, {setting.describe_machine()}")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
         print(f"{name:<25} {1000 * median:8.1f} ms a step")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from benchmarks import generated
-from common import augment, hooks, losses, networks, optimizers
+from common import augment, device, hooks, losses, networks, optimizers
 from common.estimator import Estimator
 from common.input import Examples, TrainInput
 
@@ -25,6 +26,11 @@ class Clock(hooks.Hook):
 
     def after_step(self, estimator: Estimator, step: int, done: hooks.Step) -> None:
         self.tick()
+
+
+def describe_machine() -> str:
+    """What computes: the device, TensorFlow and Keras."""
+    return f"{device.describe()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
 
 
 def as_examples(images: np.ndarray, labels: np.ndarray) -> Examples:

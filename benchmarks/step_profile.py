@@ -72,7 +72,8 @@ def main() -> None:
         whole = sum(setting.time_steps(estimator, train_input, STEPS, warm_up=0))
         tf.profiler.experimental.stop()
         kinds = read_profile(Path(folder))
-    print(f"{network}, batch {BATCH}, {precision}, {device.describe()}: {1000 * whole / STEPS:.0f} ms a step")
+    print(f"{setting.describe_machine()}, {precision}")
+    print(f"{network}, batch {BATCH}: {1000 * whole / STEPS:.0f} ms a step")
     for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):
         print(f"{kind:<46} {1000 * seconds / STEPS:8.1f} ms {seconds / whole:6.1%}")
 

@@ -41,4 +41,5 @@ if __name__ == "__main__":
     network, mode, batch_size, steps, precision = sys.argv[1:]
     device.set_precision(precision)
     measure = time_training if mode == "train" else time_evaluation
-    print(json.dumps(measure(network, int(batch_size), int(steps))))
+    seconds = measure(network, int(batch_size), int(steps))
+    print(json.dumps({"on": setting.describe_machine(), "seconds": seconds}))

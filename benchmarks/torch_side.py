@@ -145,4 +145,5 @@ def time_evaluation(name: str, batch_size: int, steps: int, bfloat16: bool) -> l
 if __name__ == "__main__":
     name, mode, batch_size, steps, precision = sys.argv[1:]
     measure = time_training if mode == "train" else time_evaluation
-    print(json.dumps(measure(name, int(batch_size), int(steps), precision == "bfloat16")))
+    seconds = measure(name, int(batch_size), int(steps), precision == "bfloat16")
+    print(json.dumps({"on": f"PyTorch {torch.__version__}", "seconds": seconds}))
