@@ -33,6 +33,7 @@ tensorboard: $(VENV)/.runtime  ## show all runs, on http://localhost:6006
 	CUDA_VISIBLE_DEVICES=-1 $(BIN)/tensorboard --logdir runs
 
 report: $(VENV)/.runtime  ## answer every question of the handout from the runs at hand, in report.html
+	@mkdir -p runs
 	$(BIN)/python -m common.report runs -o report.html
 
 clean:  ## remove the virtual environment, decoded images and the sample; runs/ stays

@@ -28,14 +28,15 @@ def _defaults_of(script: str) -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(module.Config)}
 
 
-def command_of(config: Mapping[str, Any]) -> str:
-    """The shell command that makes such a run: every setting that isn't its script's default.
+def command_of(config: Mapping[str, Any], folder: str) -> str:
+    """The shell command that makes a run: every setting that isn't its script's default, and its folder.
 
     Args:
         config: of a run's config.json.
+        folder: the model directory.
 
     Returns:
-        For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1".
+        For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1 --model_dir runs/again".
     """
     settings = {**config["settings"], **config["resumable_settings"], "fresh": False}
     script = settings.pop("script")
@@ -54,4 +55,7 @@ def command_of(config: Mapping[str, Any]) -> str:
         parts.append(
             " ".join([flag, *(() if isinstance(value, bool) else map(shlex.quote, map(str, values)))])
         )
-    return " ".join(parts)
+    if script == "06_mixup":  # where its baseline is isn't in config.json
+        task = "TASK_4" if settings["network"] == "vgg16" else "TASK_2"
+        parts.append(f"--baseline_dir RUN_OF_{task}")
+    return " ".join([*parts, f"--model_dir {shlex.quote(folder)}"])

@@ -188,6 +188,36 @@ def describe_data(config: Mapping[str, Any]) -> str:
     return f"{data['name']} ({sizes} images)"
 
 
+def multilabel_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: Path) -> list[Path]:
+    """The curves of loss and mAP and the AP per class: all that a log of a VOC run has to show.
+
+    Args:
+        evaluations, title: as for `loss_curves`.
+        folder: to write to.
+    """
+    last = evaluations[-1]
+    scores = {"mAP": "mAP", "mAP_11point": "mAP, VOC 2007's 11 points"}
+    return [
+        loss_curves(evaluations, title, folder / "loss.png"),
+        score_curves(evaluations, scores, last["mAP_guessing"], title, folder / "mAP.png"),
+        ap_per_class(last, f"{title}\niteration {last['step']:,}", folder / "ap_per_class.png"),
+    ]
+
+
+def digit_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: Path) -> list[Path]:
+    """The curves of loss and accuracy and the confusion matrix: all that a log of an MNIST run has to show.
+
+    Args:
+        evaluations, title, folder: as for `multilabel_figures`.
+    """
+    counts = evaluations[-1]["confusion"]
+    return [
+        loss_curves(evaluations, title, folder / "loss.png"),
+        score_curves(evaluations, {"accuracy": "accuracy"}, 1 / len(counts), title, folder / "accuracy.png"),
+        confusion_matrix(counts, title, folder / "confusion.png"),
+    ]
+
+
 def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
     """The curves and the AP per class of a run, into its figures/.
 
@@ -202,19 +232,7 @@ def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
         return []
     evaluations = run_files.read_metrics(model_dir)
     title = f"{network}, {describe_data(run_files.read_config(model_dir))}"
-    last = evaluations[-1]
-    folder = model_dir / "figures"
-    return [
-        loss_curves(evaluations, title, folder / "loss.png"),
-        score_curves(
-            evaluations,
-            {"mAP": "mAP", "mAP_11point": "mAP, VOC 2007's 11 points"},
-            last["mAP_guessing"],
-            title,
-            folder / "mAP.png",
-        ),
-        ap_per_class(last, f"{title}\niteration {last['step']:,}", folder / "ap_per_class.png"),
-    ]
+    return multilabel_figures(evaluations, title, model_dir / "figures")
 
 
 def write_digit_figures(model_dir: Path, examples: Examples) -> list[Path]:
@@ -231,13 +249,10 @@ def write_digit_figures(model_dir: Path, examples: Examples) -> list[Path]:
         return []
     evaluations = run_files.read_metrics(model_dir)
     title = describe_data(run_files.read_config(model_dir))
-    last = evaluations[-1]
     folder = model_dir / "figures"
     with np.load(model_dir / "predictions.npz") as stored:
         logits = stored["logits"]
     return [
-        loss_curves(evaluations, title, folder / "loss.png"),
-        score_curves(evaluations, {"accuracy": "accuracy"}, 0.1, title, folder / "accuracy.png"),
-        confusion_matrix(last["confusion"], title, folder / "confusion.png"),
+        *digit_figures(evaluations, title, folder),
         most_confidently_wrong(examples, logits, title, folder / "mistakes.png"),
     ]

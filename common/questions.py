@@ -11,7 +11,8 @@ class Question:
         title: number and subject.
         text: what is asked, and where in the project it is answered.
         script: whose runs answer it, without ".py".
-        figures: names of files in a run's figures/, or in the analysis' folder.
+        figures: names of files in the analysis' folder, or of those in a run's figures/ that can't be drawn
+            from its log.
         arguments: what the script takes.
     """
 
@@ -28,7 +29,7 @@ QUESTIONS = (
         "Test accuracy after 20,000 iterations, what 30,000 change (--steps 30000 goes on with the run), and "
         "the curves of training loss and test accuracy.",
         "00_mnist",
-        ("loss.png", "accuracy.png", "confusion.png", "mistakes.png"),
+        ("mistakes.png",),
         "--data_dir FOLDER_OF_THE_FOUR_FILES",
     ),
     Question(
@@ -36,26 +37,22 @@ QUESTIONS = (
         "load_pascal is in common/voc.py, the network in common/networks.py, the loss in common/losses.py. "
         "Curves of loss and mAP over 1,000 iterations.",
         "01_pascal",
-        ("loss.png", "mAP.png", "ap_per_class.png"),
     ),
     Question(
         "Q2.1 to Q2.3: CaffeNet from scratch",
         "The network, its solver, random crop and flip; curves of loss and mAP.",
         "02_pascal_alexnet",
-        ("loss.png", "mAP.png", "ap_per_class.png"),
     ),
     Question(
         "Q3.1, Q3.2: VGG-16 from scratch, TensorBoard",
         "The same solver; curves of loss and mAP. Training loss, learning rate, histograms of gradients, "
         "training images and the graph are in TensorBoard: tensorboard --logdir runs.",
         "03_pascal_vgg16",
-        ("loss.png", "mAP.png", "ap_per_class.png"),
     ),
     Question(
         "Q4.1: VGG-16 fine-tuned from ImageNet weights",
         "Restored up to fc7, fc8 from scratch; a tenth of the learning rate, iterations and stairs.",
         "04_pascal_vgg16_finetune",
-        ("loss.png", "mAP.png", "ap_per_class.png"),
     ),
     Question(
         "Task 5: analysis",
@@ -74,7 +71,7 @@ QUESTIONS = (
         "Task 6: mixup",
         "Images and losses mixed in pairs; curves and AP per class beside the baseline's.",
         "06_mixup",
-        ("loss.png", "mAP.png", "with_baseline.png", "ap_with_baseline.png"),
+        ("with_baseline.png", "ap_with_baseline.png"),
         "--data_dir $DATA_DIR --baseline_dir RUN_OF_TASK_2",
     ),
 )  # fmt: skip

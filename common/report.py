@@ -2,24 +2,31 @@
 
     python -m common.report runs -o report.html
 
-RUNS are model directories, or folders of them. The page holds all its pictures and needs no network; where a
-question has no run yet, it says how to make one.
+RUNS are model directories, or folders of them. The page holds all its pictures and needs no network; curves
+are drawn from the logs, also of runs that haven't ended. Where a question has no run yet, it says how to make
+one.
 """
 
 import argparse
 import base64
 import html
+import io
 import json
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from common import cli
 from common.command_line import command_of
 from common.errors import UserError
 from common.questions import QUESTIONS, Question
+
+_LARGE_PNG = 500_000  # bytes
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
@@ -60,6 +67,18 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def has_ended(self) -> bool:
+        return self.last["step"] >= self.settings["steps"]
+
+    @property
+    def command(self) -> str:
+        """Makes the run, or goes on with it; a run of which only the log is kept is made anew under runs/."""
+        here = Path.cwd()
+        folder = self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder
+        kept = (self.folder / "checkpoint").is_file()
+        return command_of(self.config, str(folder) if kept else f"runs/{self.name}")
+
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:
     """Every evaluated run in the folders or right below them, by name.
@@ -94,8 +113,14 @@ def find_analyses(folders: Iterable[Path]) -> list[Path]:
 
 
 def _picture(path: Path) -> str:
-    content = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{content}">'
+    """A picture inside the page; one of many photos, as JPEG in a fraction of the bytes."""
+    kind, content = "png", path.read_bytes()
+    if len(content) > _LARGE_PNG:
+        with Image.open(path) as image, io.BytesIO() as jpeg:
+            image.convert("RGB").save(jpeg, "JPEG", quality=88)
+            kind, content = "jpeg", jpeg.getvalue()
+    encoded = base64.b64encode(content).decode()
+    return f'<img alt="{html.escape(path.stem)}" src="data:image/{kind};base64,{encoded}">'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -105,11 +130,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
 
 
+def _iterations(run: Run) -> str:
+    made = f"{run.last['step']:,}"
+    return made if run.has_ended else f"{made} of {run.settings['steps']:,}, not ended"
+
+
 def _results(runs: Sequence[Run]) -> str:
     """What the runs of one question ended with, a column for each."""
     head = ["", *(run.name for run in runs)]
     rows: list[list[object]] = [
-        ["iterations", *(f"{run.last['step']:,}" for run in runs)],
+        ["iterations", *map(_iterations, runs)],
         ["test loss", *(f"{run.last['test_loss']:.4f}" for run in runs)],
     ]
     for name in ("accuracy", "mAP", "mAP_11point", "mAP_guessing"):
@@ -140,18 +170,26 @@ def _circumstances(run: Run) -> str:
     return f"<p>{html.escape(about)}</p><details><summary>settings</summary>{settings}</details>"
 
 
+def _pictures(question: Question, run: Run) -> list[str]:
+    """The curves up to the last evaluation, and of a run that has ended the figures that it drew itself."""
+    from common import figures
+
+    draw = figures.digit_figures if "confusion" in run.last else figures.multilabel_figures
+    with tempfile.TemporaryDirectory() as folder:
+        title = f"{run.name}, {figures.describe_data(run.config)}"
+        pictures = [_picture(path) for path in draw(run.evaluations, title, Path(folder))]
+    own = [run.folder / "figures" / name for name in question.figures]
+    return pictures + [_picture(path) for path in own if run.has_ended and path.is_file()]
+
+
 def _answer_by_runs(question: Question, runs: Sequence[Run]) -> str:
     parts = [_results(runs)]
     for run in runs:
-        parts.append(f"<h3>{html.escape(run.name)}</h3><pre>{html.escape(command_of(run.config))}</pre>")
+        parts.append(f"<h3>{html.escape(run.name)}</h3><pre>{html.escape(run.command)}</pre>")
         parts.append(_circumstances(run))
-        pictures = [run.folder / "figures" / name for name in question.figures]
-        pictures = [path for path in pictures if path.is_file()]
-        if not pictures:
-            parts.append(
-                '<p class="missing">Its figures are drawn when it ends: the same command goes on.</p>'
-            )
-        parts += map(_picture, pictures)
+        if not run.has_ended:
+            parts.append('<p class="missing">It hasn\'t ended: the same command goes on.</p>')
+        parts += _pictures(question, run)
     return "".join(parts)
 
 
