@@ -7,6 +7,7 @@ both networks, with the images behind the hardest and the easiest class. Most of
 VGG-16 the test images, some minutes on 2 cores. At the end it prints where its figures are.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,22 +26,24 @@ class Config(cli.DataOptions):
     output_dir: Path | None = option(
         None, "folder of the figures and the projector's files (default: runs/05_analysis-<run>-<run>)"
     )
-    queries: int = option(10, "test images whose neighbours are shown", minimum=1)
+    queries: int = option(
+        10, "test images whose neighbours are shown, each of a class of its own", minimum=1, maximum=20
+    )
     neighbours: int = option(5, "neighbours of each", minimum=1, maximum=50)
     tsne_images: int = option(1_000, "random test images in the t-SNE", minimum=4)
     image_size: int = option(256, "pixels; as the runs were trained with", minimum=227)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Draws everything; returns AP of both networks and the shares of neighbours with a class in common."""
+    """Draws everything; returns what analysis.json holds."""
     config = cli.parse(Config, argv, __doc__)
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow()
     from common import analysis, analysis_figures, run_files, snapshots, trained, voc
     from common.errors import UserError
-    from common.figures import describe_data
 
+    started = time.monotonic()
     if config.caffenet is None or config.vgg is None:
         raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
     test = voc.load_test(config, config.image_size)
@@ -49,22 +52,31 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     caffenet = trained.load_for(config.caffenet, "caffenet", test)
     vgg = trained.load_for(config.vgg, "vgg16", test)
     stages = snapshots.read_stages(config.caffenet, caffenet)
-    data = describe_data(caffenet.config)
     names = [run.resolve().name for run in (config.caffenet, config.vgg)]
     folder = config.output_dir or Path("runs") / "-".join(["05_analysis", *names])
-    paths = [analysis_figures.conv1_filters(stages, f"CaffeNet, {data}", folder / "conv1.png")]
+    # Written at the end: where it is, it and the figures are of the same weights.
+    (folder / "analysis.json").unlink(missing_ok=True)
 
     seen = {
         "caffenet": analysis.look(caffenet, test, config.eval_batch_size),
         "vgg16": analysis.look(vgg, test, config.eval_batch_size),
     }
+    paths = [analysis_figures.conv1_filters(stages, seen["caffenet"].title, folder / "conv1.png")]
     shares, more = analysis.neighbours(seen, test, config.queries, config.neighbours, config.seed, folder)
     paths += more
     paths += analysis.map_of_fc7(seen, test, config.tsne_images, config.seed, folder)
-    paths += analysis.scores(seen, test, data, folder)
+    paths += analysis.scores(seen, test, folder)
 
     result = {
-        "runs": dict(zip(seen, names, strict=True)),
+        "settings": {"script": Path(__file__).stem} | run_files.settings_of(config, resumable=False),
+        "resumable_settings": run_files.settings_of(config, resumable=True),
+        "data": {
+            "name": caffenet.config["data"]["name"],
+            "splits": {test.split: run_files.describe_split(test)},
+        },
+        "environment": run_files.describe_environment(),
+        "seconds": round(time.monotonic() - started),
+        "titles": {network: what.title for network, what in seen.items()},
         "AP": {network: what.evaluation for network, what in seen.items()},
         "neighbours_with_a_class_in_common": shares,
     }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import analysis_figures, augment, embedding, evaluation, features, figures
+from common.figures import describe_data
 from common.input import EvalInput, Examples
 from common.trained import TITLES, Trained
 
@@ -18,11 +19,13 @@ class Seen(NamedTuple):
     """What a network makes of the test split.
 
     Attributes:
+        title: the network, its iteration and its data.
         features: {layer: float32 (N, D)} of `LAYERS`.
         logits: float32 (N, classes).
         evaluation: "step" and the metrics of the logits.
     """
 
+    title: str
     features: Mapping[str, np.ndarray]
     logits: np.ndarray
     evaluation: Mapping[str, Any]
@@ -34,7 +37,8 @@ def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     outputs = features.extract(network.model, (*LAYERS, "fc8"), test_input)
     logits = outputs.pop("fc8")
     metrics = evaluation.multilabel_metrics(test.labels, logits, test.weights, test.classes)
-    return Seen(outputs, logits, {"step": network.step, **metrics})
+    title = f"{network.title}, iteration {network.step:,}, {describe_data(network.config)}"
+    return Seen(title, outputs, logits, {"step": network.step, **metrics})
 
 
 def neighbours(
@@ -59,16 +63,17 @@ def neighbours(
     paths = []
     for network, layer in [(network, layer) for network in seen for layer in LAYERS]:
         found = {m: features.nearest(seen[network].features[layer], m, count) for m in METRICS}
+        alike = {
+            metric: features.have_in_common(test.labels, test.weights, np.arange(len(test)), nearest)
+            for metric, nearest in found.items()
+        }
         name = f"{TITLES[network]} {layer}"
-        for where, rows in (("shown", np.array(chosen)), ("all", np.arange(len(test)))):
-            shares[where][name] = {
-                metric: features.share_in_common(test.labels, rows, nearest[rows])
-                for metric, nearest in found.items()
-            }
+        shares["shown"][name] = {m: features.share_in_common(one[chosen]) for m, one in alike.items()}
+        shares["all"][name] = {m: features.share_in_common(one) for m, one in alike.items()}
         what = f"{layer} after its relu, without dropout" if layer == "fc7" else f"{layer}, flattened"
-        title = f"Neighbours among {len(test):,} test images: {TITLES[network]}, {what}"
+        title = f"Neighbours among {len(test):,} test images by {what}\n{seen[network].title}"
         path = folder / f"neighbours_{network}_{layer}.png"
-        shown = {metric: nearest[chosen] for metric, nearest in found.items()}
+        shown = {metric: (found[metric][chosen], alike[metric][chosen]) for metric in METRICS}
         paths.append(analysis_figures.nearest_neighbours(test, chosen, shown, title, path))
     title = f"all {len(test):,} test images, {count} neighbours each"
     paths.append(analysis_figures.shares_in_common(shares["all"], title, folder / "neighbours_shares.png"))
@@ -87,15 +92,17 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
     """
     rows = features.choose_at_random(count, len(test), np.random.default_rng(seed))
     labels = test.labels[rows]
-    colors = embedding.class_colors(len(test.classes))
+    colors = embedding.class_colors(test.classes)
     legend = dict(zip(test.classes, colors, strict=True))
+    if not labels.any(axis=1).all():
+        legend["no class"] = np.full(3, embedding.NO_CLASS)
     dots = embedding.mean_colors(labels, colors)
     paths = []
     for network, what in seen.items():
         points = embedding.tsne(what.features["fc7"][rows], seed)
         title = (
-            f"t-SNE of {TITLES[network]}'s fc7, after its relu, without dropout: {len(rows):,} random "
-            "test images\na dot has the mean colour of its image's classes"
+            f"t-SNE of fc7, after its relu, without dropout: {len(rows):,} random test images, each in the "
+            f"mean colour of its classes\n{what.title}"
         )
         paths.append(analysis_figures.tsne_map(points, dots, legend, title, folder / f"tsne_{network}.png"))
     vectors = {f"{TITLES[network]} fc7": what.features["fc7"][rows] for network, what in seen.items()}
@@ -105,31 +112,22 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
     return paths
 
 
-def scores(seen: Mapping[str, Seen], test: Examples, data: str, folder: Path) -> Sequence[Path]:
+def scores(seen: Mapping[str, Seen], test: Examples, folder: Path) -> Sequence[Path]:
     """AP per class of both networks, and the images behind the hardest and the easiest class of each.
 
     Args:
         seen, test, folder: as for `neighbours`; the first network is the one from scratch.
-        data: what the data is called.
 
     Returns:
         The figures.
     """
-    scratch, tuned = seen
-    paths = [
-        figures.paired_ap(
-            seen[tuned].evaluation,
-            seen[scratch].evaluation,
-            TITLES[tuned],
-            TITLES[scratch],
-            data,
-            folder / "ap_of_both.png",
-        )
-    ]
+    scratch, tuned = seen.values()
+    names = [TITLES[network] for network in reversed(seen)]
+    title = f"{tuned.title}\n{scratch.title}"
+    path = folder / "ap_of_both.png"
+    paths = [figures.paired_ap(tuned.evaluation, scratch.evaluation, *names, title, path)]
     for network, what in seen.items():
-        title = f"{TITLES[network]}, iteration {what.evaluation['step']:,}, {data}"
         path = folder / f"examples_{network}.png"
-        paths.append(
-            analysis_figures.hardest_and_easiest(test, what.logits, what.evaluation["AP"], title, path)
-        )
+        ap = what.evaluation["AP"]
+        paths.append(analysis_figures.hardest_and_easiest(test, what.logits, ap, what.title, path))
     return paths

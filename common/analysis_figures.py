@@ -1,14 +1,16 @@
 """Figures of Task 5: filters, nearest neighbours, t-SNE, and the images behind an AP."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image, ImageOps
 
-from common.captions import describe_image
+from common import features
+from common.captions import describe_batch
 from common.figures import save
 from common.input import Examples
 
@@ -59,37 +61,60 @@ def conv1_filters(kernels: Mapping[int, np.ndarray], title: str, path: Path) -> 
 
 
 def nearest_neighbours(
-    test: Examples, queries: Sequence[int], found: Mapping[str, np.ndarray], title: str, path: Path
+    test: Examples,
+    queries: Sequence[int],
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    title: str,
+    path: Path,
 ) -> Path:
-    """Test images and their nearest neighbours; those with a class in common are framed in green.
+    """Test images and their nearest neighbours, framed by whether they have a class in common.
 
     Args:
         test: the split.
         queries: Q rows of it.
-        found: {metric: int (Q, K) rows of the neighbours}.
+        found: {metric: (int (Q, K) rows of the neighbours, (Q, K) `features.have_in_common`)}.
         title: by what features.
         path: PNG to write.
     """
-    count = next(iter(found.values())).shape[1]
-    columns = 1 + len(found) * count
-    figure = Figure((1.5 * columns, 1.85 * len(queries)), layout="constrained")
-    names = [f"{count} nearest, {metric}" for metric in found]
+    count = next(iter(found.values()))[0].shape[1]
+    widths = [1.0] + [one for _ in found for one in (0.25, *[1.0] * count)]
+    figure = Figure((1.6 * sum(widths), 2.0 * len(queries) + 1), layout="constrained")
     figure.suptitle(
-        f"{title}\nleft the image; then the {', then the '.join(names)}; green has a class in common"
+        f"{title}\ngreen: a class in common; red: none; grey: unknown, one is only marked difficult"
     )
-    grid = figure.subplots(len(queries), columns, squeeze=False)
+    grid = figure.subplots(len(queries), len(widths), squeeze=False, width_ratios=widths)
+    for axes in grid.flat:
+        axes.set_axis_off()
     for row, query in enumerate(queries):
-        shown = [query, *(int(n) for rows in found.values() for n in rows[row])]
-        for column, (axes, index) in enumerate(zip(grid[row], shown, strict=True)):
-            axes.imshow(test.images[index])
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.set_xlabel(describe_image(test.labels[index], test.classes), fontsize=7)
-            alike = bool(np.any(test.labels[index] * test.labels[query]))
-            frame = "black" if column == 0 else "tab:green" if alike else "tab:red"
-            for spine in axes.spines.values():
-                spine.set(color=frame, linewidth=2.5)
+        _show(grid[row][0], test, query, "black")
+        for number, (rows, alike) in enumerate(found.values()):
+            columns = grid[row][2 + number * (count + 1) :]
+            for axes, index, common in zip(columns, rows[row], alike[row], strict=False):
+                frame = "tab:gray" if np.isnan(common) else "tab:green" if common else "tab:red"
+                _show(axes, test, index, frame)
+    grid[0][0].set_title("image", fontsize=10)
+    for number, (metric, (_, alike)) in enumerate(found.items()):
+        middle = grid[0][2 + number * (count + 1) + count // 2]
+        share = features.share_in_common(alike)
+        middle.set_title(f"{count} nearest, {metric}: {share:.0%} have a class in common", fontsize=10)
     return save(figure, path)
+
+
+def _show(axes: Axes, test: Examples, index: int, frame: str) -> None:
+    """An image in a frame, above what it shows."""
+    axes.set_axis_on()
+    axes.imshow(test.images[index])
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(_caption(test, index, 20), fontsize=7)
+    for spine in axes.spines.values():
+        spine.set(color=frame, linewidth=2.5)
+
+
+def _caption(test: Examples, index: int, width: int) -> str:
+    """What an image shows, in lines of at most so many characters; what doesn't count in parentheses."""
+    (caption,) = describe_batch(test.labels[[index]], test.weights[[index]], test.classes)
+    return textwrap.fill(caption, width)
 
 
 def shares_in_common(shares: Mapping[str, Mapping[str, float]], title: str, path: Path) -> Path:
@@ -140,8 +165,18 @@ def tsne_map(
     return save(figure, path)
 
 
-def _extremes(test: Examples, logits: np.ndarray, column: int, count: int) -> dict[str, np.ndarray]:
-    """Rows of the highest-scored negatives and of the lowest-scored positives of a class."""
+def extremes(test: Examples, logits: np.ndarray, column: int, count: int) -> dict[str, np.ndarray]:
+    """What costs a class its precision: rows of its highest-scored negatives and lowest-scored positives.
+
+    Args:
+        test: the split; labels that don't count are neither.
+        logits: (N, classes) of it.
+        column: the class.
+        count: at most so many of each.
+
+    Returns:
+        {what they are: int (<= count,) rows, the worst first}.
+    """
     order = np.argsort(-logits[:, column], kind="stable")
     counted = order[test.weights[order, column] > 0]
     positive = test.labels[counted, column] > 0
@@ -166,10 +201,10 @@ def hardest_and_easiest(
     rows = [
         (f"{kind}: {name}, AP {ap[name]:.2f}\n{what}", test.classes.index(name), indices)
         for kind, name in (("hardest", ranked[0]), ("easiest", ranked[-1]))
-        for what, indices in _extremes(test, logits, test.classes.index(name), 6).items()
+        for what, indices in extremes(test, logits, test.classes.index(name), 6).items()
     ]
     figure = Figure((13, 10.5), layout="constrained")
-    figure.suptitle(f"Hardest and easiest class: {title}")
+    figure.suptitle(f"The hardest and the easiest class: {title}")
     for (label, column, indices), axes_row in zip(rows, figure.subplots(len(rows), 6), strict=True):
         for axes in axes_row:
             axes.set_axis_off()
@@ -179,32 +214,5 @@ def hardest_and_easiest(
         for axes, index in zip(axes_row, indices, strict=False):
             axes.imshow(test.images[index])
             probability = 1 / (1 + np.exp(-float(logits[index, column])))
-            shows = describe_image(test.labels[index], test.classes)
-            axes.set_title(f"{probability:.1%}\nshows {shows}", fontsize=8)
-    return save(figure, path)
-
-
-def photo_with_probabilities(photo: Path, probabilities: Mapping[str, float], path: Path) -> Path:
-    """A photo beside a bar for each class, the most probable on top.
-
-    Args:
-        photo: a JPEG file.
-        probabilities: {class: probability}.
-        path: PNG to write.
-    """
-    figure = Figure((11, 5.5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    with Image.open(photo) as image:
-        image.draft("RGB", (1_000, 1_000))
-        image = ImageOps.exif_transpose(image).convert("RGB")
-        image.thumbnail((1_000, 1_000))
-        left.imshow(image)
-    ranked = sorted(probabilities, key=probabilities.get)
-    sure = [name for name in reversed(ranked) if probabilities[name] >= 0.5]
-    left.set_title(", ".join(sure) or "no class above 50%")
-    left.set_axis_off()
-    bars = right.barh(ranked, [probabilities[name] for name in ranked])
-    right.bar_label(bars, [f"{probabilities[name]:.1%}" for name in ranked], fontsize=7, padding=2)
-    right.set(xlabel="probability", xlim=(0, 1.15), xticks=(0, 0.25, 0.5, 0.75, 1))
-    right.margins(y=0.01)
+            axes.set_title(f"{probability:.1%}\nshows {_caption(test, index, 26)}", fontsize=8)
     return save(figure, path)

@@ -28,12 +28,12 @@ def _defaults_of(script: str) -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(module.Config)}
 
 
-def command_of(config: Mapping[str, Any], folder: str) -> str:
+def command_of(config: Mapping[str, Any], folder: str | None) -> str:
     """The shell command that makes a run: every setting that isn't its script's default, and its folder.
 
     Args:
-        config: of a run's config.json.
-        folder: the model directory.
+        config: of a run's config.json, or Task 5's analysis.json.
+        folder: the model directory; None for Task 5, which has none.
 
     Returns:
         For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1 --model_dir runs/again".
@@ -58,4 +58,6 @@ def command_of(config: Mapping[str, Any], folder: str) -> str:
     if script == "06_mixup":  # where its baseline is isn't in config.json
         task = "TASK_4" if settings["network"] == "vgg16" else "TASK_2"
         parts.append(f"--baseline_dir RUN_OF_{task}")
-    return " ".join([*parts, f"--model_dir {shlex.quote(folder)}"])
+    if folder is not None:
+        parts.append(f"--model_dir {shlex.quote(folder)}")
+    return " ".join(parts)

@@ -105,10 +105,12 @@ def _curves(
     figure = Figure((12, 5), layout="constrained")
     figure.suptitle(title)
     losses, scores = figure.subplots(1, 2)
-    for lines, name, color in ((ours, change, "tab:orange"), (theirs, "baseline", "tab:blue")):
+    for lines, name, trained_on, color in (
+        (ours, change, "training, on mixtures", "tab:orange"), (theirs, "baseline", "training", "tab:blue")
+    ):  # fmt: skip
         steps = [line["step"] for line in lines]
         losses.plot(
-            steps, [line["train_loss"] for line in lines], "--", color=color, label=f"{name}, training"
+            steps, [line["train_loss"] for line in lines], "--", color=color, label=f"{name}, {trained_on}"
         )
         losses.plot(steps, [line["test_loss"] for line in lines], ".-", color=color, label=f"{name}, test")
         scores.plot(steps, [line["mAP"] for line in lines], ".-", color=color, label=name)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.colors import hsv_to_rgb
 from PIL import Image
 from sklearn.manifold import TSNE
 from tensorboard.plugins import projector
@@ -16,15 +16,25 @@ _THUMBNAIL = 48  # pixels
 _LARGEST_SPRITE = 8192  # pixels; what browsers draw
 _PERPLEXITY = 30
 
+NO_CLASS = 0.7  # grey
 
-def class_colors(count: int) -> np.ndarray:
-    """A colour for each class: (count, 3) RGB in [0, 1], of matplotlib's tab20 and tab20b."""
-    palette = np.concatenate([colormaps["tab20"].colors, colormaps["tab20b"].colors])
-    return palette[:count]
+
+def class_colors(classes: Sequence[str]) -> np.ndarray:
+    """A colour for each class: (classes, 3) RGB in [0, 1].
+
+    Hues are spread over the circle, light and dark in turn. Persons are in images of every other class:
+    they are black, so that an image with one has a darker shade of the other class.
+    """
+    count = len(classes)
+    hues = np.arange(count) / count
+    lights = np.where(np.arange(count) % 2, 0.6, 1.0)
+    colors = hsv_to_rgb(np.stack([hues, np.full(count, 0.85), lights], axis=1))
+    colors[[name == "person" for name in classes]] = 0
+    return colors
 
 
 def mean_colors(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """The mean colour of the classes of each image; grey where an image has none.
+    """The mean colour of the classes of each image; `NO_CLASS` where an image has none.
 
     Args:
         labels: (N, classes) in {0, 1}.
@@ -34,7 +44,7 @@ def mean_colors(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
         (N, 3).
     """
     classes = labels.sum(axis=1, keepdims=True)
-    return np.where(classes > 0, labels @ colors / np.maximum(classes, 1), 0.7)
+    return np.where(classes > 0, labels @ colors / np.maximum(classes, 1), NO_CLASS)
 
 
 def tsne(features: np.ndarray, seed: int) -> np.ndarray:
@@ -48,10 +58,12 @@ def tsne(features: np.ndarray, seed: int) -> np.ndarray:
         float32 (N, 2).
 
     Raises:
-        UserError: there are too few images.
+        UserError: there are too few images, or all have the same features.
     """
     if len(features) < 4:
         raise UserError(f"{len(features)} test images are too few for t-SNE, which needs 4")
+    if not features.std(axis=0).any():  # scikit-learn's t-SNE would crash
+        raise UserError("the network gives all test images the same features, it is dead; take another run")
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
 

@@ -56,21 +56,36 @@ def nearest(features: np.ndarray, metric: Metric, count: int) -> np.ndarray:
     return search.kneighbors(return_distance=False)
 
 
-def share_in_common(labels: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) -> float:
-    """The share of neighbours that have a class in common with their image.
+def have_in_common(
+    labels: np.ndarray, weights: np.ndarray, rows: np.ndarray, neighbours: np.ndarray
+) -> np.ndarray:
+    """Whether images and their neighbours show a class in common, by the labels that count.
 
     Args:
         labels: (N, classes) in {0, 1}.
-        rows: (M,) the images; those without a class are left out.
+        weights: (N, classes), 0 where a label doesn't count: the image may show the class.
+        rows: (M,) the images.
         neighbours: (M, K) rows of their neighbours.
 
     Returns:
-        0 to 1; NaN where no image has a class.
+        float64 (M, K): 1 or 0, and NaN where it hangs on a label that doesn't count, or the image shows
+        no class.
     """
-    having = labels[rows].any(axis=1)
-    own, others = labels[rows[having]], labels[neighbours[having]]
-    common = np.einsum("mc,mkc->mk", own, others) > 0
-    return float(common.mean()) if len(common) else float("nan")
+
+    def any_class(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return np.einsum("mc,mkc->mk", one[rows].astype(np.float64), other[neighbours]) > 0
+
+    shown = (labels > 0) & (weights > 0)
+    possible = (labels > 0) | (weights == 0)
+    certain, perhaps = any_class(shown, shown), any_class(possible, possible)
+    undecided = (perhaps & ~certain) | ~possible[rows].any(axis=1, keepdims=True)
+    return np.where(undecided, np.nan, certain)
+
+
+def share_in_common(in_common: np.ndarray) -> float:
+    """The share of neighbours with a class in common, of those where it is known; NaN if of none."""
+    known = in_common[~np.isnan(in_common)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def choose_of_different_classes(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:

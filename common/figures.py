@@ -175,6 +175,7 @@ def paired_ap(
         axes.barh(rows + shift, [lines["AP"][one] for one in classes], 0.4, label=label, color=color)
     axes.set_yticks(rows, [f"{one}  {gains[one]:+.3f}" for one in classes])
     axes.set(title=f"Test AP per class: {name} and {other}\n{title}", xlabel="average precision", xlim=(0, 1))
+    axes.set_ylabel(f"class, and how much higher {name} is")
     axes.margins(y=0.01)
     axes.legend(loc="lower right")
     axes.grid(axis="x", alpha=0.3)

@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, float]]:
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow()
-    from common import analysis_figures, export, trained
+    from common import export, photo_figure, trained
 
     if options.export:
         for path in export.write(trained.load(options.model_dir, "float32"), options.export):
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, float]]:
             print(format_table(photo, probabilities))
         if options.pictures:
             picture = options.pictures / f"{number:04}_{photo.stem}.png"
-            analysis_figures.photo_with_probabilities(photo, probabilities, picture)
+            photo_figure.photo_with_probabilities(photo, probabilities, picture)
             print(picture, file=sys.stderr if options.json else sys.stdout)
     return results
 

@@ -12,6 +12,7 @@ import base64
 import html
 import io
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +40,12 @@ td, th { border: 1px solid #ddd; padding: .15rem .6rem; text-align: right }
 td:first-child, th:first-child { text-align: left }
 .missing { background: #fff6dd; padding: .7rem 1rem }
 """
+
+
+def _shown(folder: Path) -> str:
+    """A folder as one would type it here."""
+    folder, here = folder.resolve(), Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,8 @@ class Run:
     @property
     def command(self) -> str:
         """Makes the run, or goes on with it; a run of which only the log is kept is made anew under runs/."""
-        here = Path.cwd()
-        folder = self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder
         kept = (self.folder / "checkpoint").is_file()
-        return command_of(self.config, str(folder) if kept else f"runs/{self.name}")
+        return command_of(self.config, _shown(self.folder) if kept else f"runs/{self.name}")
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:
@@ -152,20 +157,23 @@ def _results(runs: Sequence[Run]) -> str:
     return _table(head, rows)
 
 
-def _circumstances(run: Run) -> str:
-    """Data, time and machine of a run, and its settings."""
+def _training_time(run: Run) -> str:
     starts = [0, *(line["step"] for line in run.evaluations)]
     parts = zip(starts, run.evaluations, strict=False)
     timed = [(line["step"] - start, line["images_per_second"]) for start, line in parts]
     seconds = sum(steps * run.settings["batch_size"] / rate for steps, rate in timed if rate)
-    time = f"{max(seconds / 60, 0.1):,.1f} minutes of training, "
-    splits = ", ".join(f"{s['images']:,} {name} images" for name, s in run.config["data"]["splits"].items())
-    machine = run.config["environment"]
+    return f"{max(seconds / 60, 0.1):,.1f} minutes of training, {run.settings['precision']} "
+
+
+def _circumstances(config: Mapping[str, Any], time: str) -> str:
+    """Data, time and machine of a run or an analysis, and its settings."""
+    splits = ", ".join(f"{s['images']:,} {name} images" for name, s in config["data"]["splits"].items())
+    machine = config["environment"]
     about = (
-        f"{run.config['data']['name']}: {splits}; {time}{run.settings['precision']} on {machine['device']}, "
+        f"{config['data']['name']}: {splits}; {time}on {machine['device']}, "
         f"Python {machine['python']}, TensorFlow {machine['libraries']['tensorflow']}"
     )
-    rows = sorted((name, value) for name, value in run.settings.items())
+    rows = sorted({**config["settings"], **config["resumable_settings"]}.items())
     settings = _table(["setting", "value"], rows)
     return f"<p>{html.escape(about)}</p><details><summary>settings</summary>{settings}</details>"
 
@@ -186,7 +194,7 @@ def _answer_by_runs(question: Question, runs: Sequence[Run]) -> str:
     parts = [_results(runs)]
     for run in runs:
         parts.append(f"<h3>{html.escape(run.name)}</h3><pre>{html.escape(run.command)}</pre>")
-        parts.append(_circumstances(run))
+        parts.append(_circumstances(run.config, _training_time(run)))
         if not run.has_ended:
             parts.append('<p class="missing">It hasn\'t ended: the same command goes on.</p>')
         parts += _pictures(question, run)
@@ -197,18 +205,35 @@ def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
     parts = []
     for folder in folders:
         try:
-            result = json.loads((folder / "analysis.json").read_text())
-            scores, shares = result["AP"], result["neighbours_with_a_class_in_common"]["all"]
-            names = result["runs"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{folder / 'analysis.json'}: can't be read; leave it out") from error
-        rows = [[names[name], f"{one['step']:,}", f"{one['mAP']:.4f}"] for name, one in scores.items()]
-        parts.append(f"<h3>{html.escape(folder.name)}</h3>{_table(['run', 'iterations', 'mAP'], rows)}")
-        rows = [[name, *(f"{value:.3f}" for value in by.values())] for name, by in shares.items()]
-        metrics = list(next(iter(shares.values())))
-        parts.append(_table(["neighbours with a class in common", *metrics], rows))
+            parts += _answer_by_analysis(folder, json.loads((folder / "analysis.json").read_text()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            print(f"{folder}: left out, it is damaged or an earlier version's", file=sys.stderr)
+            continue
         parts += [_picture(folder / name) for name in question.figures if (folder / name).is_file()]
     return "".join(parts)
+
+
+def _answer_by_analysis(folder: Path, result: Mapping[str, Any]) -> list[str]:
+    """Command, circumstances, AP per class with the gains, and the shares of neighbours."""
+    titles, tuned, scratch = result["titles"], result["AP"]["vgg16"], result["AP"]["caffenet"]
+    rows: list[list[object]] = [["mAP", *(f"{one['mAP']:.4f}" for one in (tuned, scratch)), ""]]
+    gains = {name: tuned["AP"][name] - ap for name, ap in scratch["AP"].items()}
+    for name in sorted(gains, key=gains.get, reverse=True):
+        values = (f"{one['AP'][name]:.3f}" for one in (tuned, scratch))
+        rows.append([f"AP {name}", *values, f"{gains[name]:+.3f}"])
+    shares = result["neighbours_with_a_class_in_common"]
+    of_neighbours = [
+        [feature, metric, f"{shares['shown'][feature][metric]:.3f}", f"{share:.3f}"]
+        for feature, by_metric in shares["all"].items()
+        for metric, share in by_metric.items()
+    ]
+    command = f"{command_of(result, None)} --output_dir {shlex.quote(_shown(folder))}"
+    return [
+        f"<h3>{html.escape(folder.name)}</h3><pre>{html.escape(command)}</pre>",
+        _circumstances(result, f"{result['seconds'] / 60:,.1f} minutes, "),
+        _table(["", titles["vgg16"], titles["caffenet"], "gain"], rows),
+        _table(["neighbours with a class in common", "metric", "shown", "all test images"], of_neighbours),
+    ]
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Path:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from common import checkpoints, device, run_lock
-from common.cli import RunOptions
+from common.cli import DataOptions, RunOptions
 from common.distribution import Replicas
 from common.errors import UserError
 from common.files import replacing
@@ -47,12 +47,22 @@ def describe_split(examples: Examples) -> dict[str, Any]:
     return {"images": len(examples), "sha256": digest.hexdigest()[:16]}
 
 
-def _settings(config: RunOptions, resumable: bool) -> dict[str, Any]:
-    """Those that may change when a run goes on, or those that define it."""
+def describe_environment() -> dict[str, Any]:
+    """The device, Python's version and the libraries'."""
+    return {
+        "device": device.describe(),
+        "python": platform.python_version(),
+        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def settings_of(config: DataOptions, resumable: bool) -> dict[str, Any]:
+    """Settings as JSON has them: those that may change when a run goes on, or those that define it."""
     chosen = [f for f in dataclasses.fields(config) if f.metadata["resumable"] is resumable]
     # Folders are left out: they say where a run and its data are, not what they are.
     values = {f.name: getattr(config, f.name) for f in chosen if not f.name.endswith("_dir")}
-    return json.loads(json.dumps(values))  # so that a tuple equals the list that the file holds
+    # Through JSON, so that a tuple equals the list that the file holds.
+    return json.loads(json.dumps(values, default=str))
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -101,18 +111,14 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     path = model_dir / "config.json"
     run = {
         "settings": {"script": Path(script).stem}
-        | _settings(config, resumable=False)
+        | settings_of(config, resumable=False)
         | {"precision": precision},
         "data": {
             "name": data.title,
             "splits": {examples.split: describe_split(examples) for examples in (data.train, data.test)},
         },
-        "resumable_settings": _settings(config, resumable=True),
-        "environment": {
-            "device": device.describe(),
-            "python": platform.python_version(),
-            "libraries": {name: metadata.version(name) for name in _LIBRARIES},
-        },
+        "resumable_settings": settings_of(config, resumable=True),
+        "environment": describe_environment(),
     }
     decisive = (run["settings"], run["resumable_settings"], run["data"]["splits"])
     Replicas().check_agreed("settings or data", decisive)

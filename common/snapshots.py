@@ -56,17 +56,23 @@ def read_stages(model_dir: Path, network: Trained) -> dict[int, np.ndarray]:
         first kept and the present one.
 
     Raises:
-        UserError: there are fewer than three, or one can't be read.
+        UserError: the run keeps none, there are fewer than three, or one is damaged.
     """
+    if network.config["settings"]["script"] != "02_pascal_alexnet":
+        raise UserError(f"{model_dir}: has no stages of conv1, which only runs of 02_pascal_alexnet.py keep")
+    present = network.model.get_layer("conv1").kernel.numpy()
     kernels = {}
     for path in sorted((model_dir / "snapshots").glob("conv1_*.npy")):
         match = _NAME.fullmatch(path.stem)
         if match and int(match[1]) < network.step:  # later ones are of a part that was trained again
             try:
-                kernels[int(match[1])] = np.load(path, allow_pickle=False)
+                kernel = np.load(path, allow_pickle=False)
+                if kernel.shape != present.shape:
+                    raise ValueError(f"{kernel.shape} and not {present.shape}")
             except (OSError, ValueError, EOFError) as error:
                 raise UserError(f"{path}: is damaged; remove it, or train again") from error
-    kernels[network.step] = network.model.get_layer("conv1").kernel.numpy()
+            kernels[int(match[1])] = kernel
+    kernels[network.step] = present
     if len(kernels) < _FEWEST:
         raise UserError(
             f"{model_dir / 'snapshots'}: has conv1 of {len(kernels) - 1} stages besides the present one, "

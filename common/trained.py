@@ -13,10 +13,15 @@ from common.voc_layout import CLASSES
 
 TITLES = {"caffenet": "CaffeNet", "vgg16": "VGG-16"}
 
+# The network of each script's runs, and what it is called in figures.
 _NETWORK_OF = {
-    "02_pascal_alexnet": "caffenet",
-    "03_pascal_vgg16": "vgg16",
-    "04_pascal_vgg16_finetune": "vgg16",
+    "02_pascal_alexnet": ("caffenet", "CaffeNet"),
+    "03_pascal_vgg16": ("vgg16", "VGG-16 from scratch"),
+    "04_pascal_vgg16_finetune": ("vgg16", "fine-tuned VGG-16"),
+}
+_NETWORK_OF_MIXUP = {
+    "caffenet": ("caffenet", "CaffeNet with mixup"),
+    "vgg16": ("vgg16", "fine-tuned VGG-16 with mixup"),
 }
 
 
@@ -38,10 +43,18 @@ class Trained(NamedTuple):
         """Height and width of its images, pixels."""
         return self.model.input_shape[1]
 
+    @property
+    def title(self) -> str:
+        """Of what kind the run is, for example "fine-tuned VGG-16"."""
+        return _network_of(self.config)[1]
 
-def _network_of(config: dict[str, Any]) -> str | None:
+
+def _network_of(config: dict[str, Any]) -> tuple[str | None, str]:
+    """A run's network, or None for another than CaffeNet and VGG-16, and what it is called."""
     settings = config["settings"]
-    return settings.get("network") or _NETWORK_OF.get(settings["script"])
+    if settings["script"] == "06_mixup":
+        return _NETWORK_OF_MIXUP[settings["network"]]
+    return _NETWORK_OF.get(settings["script"], (None, settings["script"]))
 
 
 def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
@@ -53,7 +66,7 @@ def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
     if not (model_dir / "config.json").is_file():
         raise UserError(f"{model_dir}: is no model directory, it has no config.json")
     config = run_files.read_config(model_dir)
-    return config, _network_of(config)
+    return config, _network_of(config)[0]
 
 
 def load(model_dir: Path, precision: str | None = None) -> Trained:

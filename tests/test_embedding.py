@@ -9,9 +9,14 @@ from common.errors import UserError
 
 
 def test_classes_have_distinct_colours():
-    colors = embedding.class_colors(20)
-    assert colors.shape == (20, 3) and len(np.unique(colors, axis=0)) == 20
-    assert colors.min() >= 0 and colors.max() <= 1
+    classes = [f"class {number}" for number in range(19)] + ["person"]
+    colors = embedding.class_colors(classes)
+    assert colors.shape == (20, 3) and colors.min() >= 0 and colors.max() <= 1
+    distances = np.linalg.norm(colors[:, None] - colors[None], axis=2) + 9 * np.eye(20)
+    assert distances.min() > 0.15
+    # A person makes the colour of another class darker, and no other class' own.
+    for number, mixed in enumerate((colors[:19] + colors[19]) / 2):
+        assert np.ptp(mixed) > 0 and mixed.max() < colors[number].max()
 
 
 def test_a_dot_has_the_mean_colour_of_its_classes():
@@ -35,6 +40,11 @@ def test_tsne_keeps_groups_together_and_repeats():
 def test_too_few_images_for_tsne_are_refused():
     with pytest.raises(UserError, match="3 test images are too few"):
         embedding.tsne(np.zeros((3, 5), np.float32), 0)
+
+
+def test_features_of_a_dead_network_are_refused():
+    with pytest.raises(UserError, match="gives all test images the same features"):
+        embedding.tsne(np.full((50, 8), 0.25, np.float32), 0)
 
 
 def test_the_projector_is_given_vectors_thumbnails_and_classes(tmp_path):

@@ -46,12 +46,27 @@ def test_the_two_metrics_differ(points):
     assert not np.array_equal(features.nearest(points, "euclidean", 3), features.nearest(points, "cosine", 3))
 
 
-def test_share_in_common_by_hand():
-    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
-    rows = np.array([0, 2, 3])  # the last has no class and is left out
-    neighbours = np.array([[1, 2], [0, 3], [0, 1]])
-    assert features.share_in_common(labels, rows, neighbours) == 1 / 4
-    assert np.isnan(features.share_in_common(labels, np.array([3]), np.array([[0, 1]])))
+def test_classes_in_common_by_hand():
+    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [0, 1]])
+    weights = np.array([[1, 1], [1, 1], [1, 1], [1, 1], [0, 1]])  # the last may show the first class too
+    rows = np.array([0, 2, 3, 4])
+    neighbours = np.array([[1, 2, 4], [0, 3, 4], [0, 1, 4], [0, 1, 3]])
+    found = features.have_in_common(labels, weights, rows, neighbours)
+    nan = np.nan
+    np.testing.assert_array_equal(found, [[1, 0, nan], [0, 0, 1], [nan, nan, nan], [nan, 1, 0]])
+    assert features.share_in_common(found) == 3 / 7
+    assert np.isnan(features.share_in_common(found[2:3]))
+
+
+def test_without_masked_labels_an_overlap_decides():
+    rng = np.random.default_rng(5)
+    labels = (rng.random((40, 6)) < 0.3).astype(int)
+    rows, neighbours = np.arange(40), rng.integers(0, 40, (40, 4))
+    found = features.have_in_common(labels, np.ones((40, 6)), rows, neighbours)
+    for row, line in zip(rows, found, strict=True):
+        shown = set(np.flatnonzero(labels[row]))
+        for index, one in zip(neighbours[row], line, strict=True):
+            assert np.isnan(one) if not shown else one == bool(shown & set(np.flatnonzero(labels[index])))
 
 
 def test_images_of_different_classes_are_chosen():

@@ -84,21 +84,48 @@ def test_a_folder_may_be_a_run_or_hold_runs(tmp_path):
     assert [run.name for run in report.find_runs([tmp_path / "runs", alone])] == ["a", "b", "c"]
 
 
-def test_an_analysis_is_shown_with_its_shares_and_figures(tmp_path):
-    folder = tmp_path / "runs" / "05_analysis"
+def write_analysis(folder: Path) -> Path:
     folder.mkdir(parents=True)
     shares = {"CaffeNet fc7": {"euclidean": 0.25, "cosine": 0.375}}
     result = {
-        "runs": {"caffenet": "scratch-seed0", "vgg16": "tuned-seed0"},
-        "AP": {"caffenet": {"step": 600, "mAP": 0.625}, "vgg16": {"step": 400, "mAP": 0.75}},
-        "neighbours_with_a_class_in_common": {"all": shares, "shown": shares},
+        "settings": {"script": "05_analysis", "caffenet": "runs/a", "vgg": "runs/b", "queries": 7},
+        "resumable_settings": {},
+        "data": {"name": "VOC2007", "splits": {"test": {"images": 10}}},
+        "environment": {"device": "a box", "python": "3.12", "libraries": {"tensorflow": "2.21.0"}},
+        "seconds": 90,
+        "titles": {"caffenet": "CaffeNet, iteration 600", "vgg16": "fine-tuned VGG-16, iteration 400"},
+        "AP": {
+            "caffenet": {"mAP": 0.4, "AP": {"cat": 0.5, "dog": 0.3}},
+            "vgg16": {"mAP": 0.65, "AP": {"cat": 0.7, "dog": 0.6}},
+        },
+        "neighbours_with_a_class_in_common": {
+            "all": shares,
+            "shown": {"CaffeNet fc7": dict.fromkeys(shares["CaffeNet fc7"], 0.5)},
+        },
     }
     (folder / "analysis.json").write_text(json.dumps(result))
     Image.new("RGB", (4, 3)).save(folder / "tsne_vgg16.png")
+    return folder
+
+
+def test_an_analysis_is_shown_with_its_command_gains_shares_and_figures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_analysis(tmp_path / "runs" / "05_analysis")
     page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
-    for part in ("scratch-seed0", "0.6250", "0.375"):
+    command = "05_analysis.py --data_dir $DATA_DIR --caffenet runs/a --vgg runs/b --queries 7 "
+    assert f"python {command}--output_dir runs/05_analysis" in page.text
+    for part in ("fine-tuned VGG-16, iteration 400", "0.6500", "1.5 minutes", "a box", "0.250", "0.375"):
         assert part in page.text
+    assert page.text.index("AP dog0.6000.300+0.300") < page.text.index("AP cat0.7000.500+0.200")
     assert len(page.pictures) == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"titles": {}, "AP": {"vgg16": 3, "caffenet": 4}}'])
+def test_a_damaged_analysis_is_left_out_and_named(tmp_path, capsys, content):
+    folder = write_analysis(tmp_path / "runs" / "05_analysis")
+    (folder / "analysis.json").write_text(content)
+    report.write_report([tmp_path / "runs"], tmp_path / "report.html")
+    assert capsys.readouterr().err.startswith(f"{folder}: left out")
 
 
 def test_a_run_that_has_not_ended_says_so_and_shows_no_figure_that_it_drew_before(tmp_path):

@@ -267,7 +267,9 @@ def test_analysis_draws_everything_from_the_weights_of_both_runs(
         last = read_metrics(folder)[-1]
         assert result["AP"][network]["step"] == last["step"] == 2
         assert result["AP"][network]["AP"] == pytest.approx(last["AP"], abs=1e-6)
-    assert result["runs"] == {"caffenet": caffenet_run.name, "vgg16": vgg16_run[0].name}
+    data = "VOC2007 (24 trainval / 12 test images)"
+    assert result["titles"]["caffenet"] == f"CaffeNet, iteration 2, {data}"
+    assert result["titles"]["vgg16"].startswith("VGG-16 from scratch, iteration 2, ")
     shares = result["neighbours_with_a_class_in_common"]["all"]
     assert shares.keys() == {"CaffeNet pool5", "CaffeNet fc7", "VGG-16 pool5", "VGG-16 fc7"}
 

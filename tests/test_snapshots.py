@@ -10,7 +10,7 @@ from common.trained import Trained
 @pytest.fixture
 def network() -> Trained:
     layers = [keras.Input((5, 5, 3)), keras.layers.Conv2D(2, 3, name="conv1")]
-    return Trained(keras.Sequential(layers), 900, {})
+    return Trained(keras.Sequential(layers), 900, {"settings": {"script": "02_pascal_alexnet"}})
 
 
 def keep(folder, *steps: int) -> None:
@@ -48,3 +48,16 @@ def test_a_damaged_snapshot_is_named(tmp_path, network):
     (tmp_path / "snapshots" / "conv1_000500.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(UserError, match=r"conv1_000500\.npy: is damaged"):
         snapshots.read_stages(tmp_path, network)
+
+
+def test_a_snapshot_of_another_shape_is_named(tmp_path, network):
+    keep(tmp_path, 0, 500)
+    np.save(tmp_path / "snapshots" / "conv1_000500.npy", np.zeros((5, 5, 3, 2), np.float32))
+    with pytest.raises(UserError, match=r"conv1_000500\.npy: is damaged"):
+        snapshots.read_stages(tmp_path, network)
+
+
+def test_a_run_of_another_script_keeps_none_which_is_said(tmp_path, network):
+    other = network._replace(config={"settings": {"script": "06_mixup"}})
+    with pytest.raises(UserError, match=r"has no stages of conv1, which only runs of 02_pascal_alexnet\.py"):
+        snapshots.read_stages(tmp_path, other)
