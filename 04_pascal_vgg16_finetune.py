@@ -1,7 +1,8 @@
-"""Task 4: VGG-16 fine-tuned on PASCAL VOC from ImageNet weights.
+r"""Task 4: VGG-16 fine-tuned on PASCAL VOC from ImageNet weights.
 
     python 04_pascal_vgg16_finetune.py --data_dir $DATA_DIR
-    python 04_pascal_vgg16_finetune.py --data_dir $DATA_DIR --init_from vgg_16.ckpt --learning_rate 1e-3
+    python 04_pascal_vgg16_finetune.py --data_dir $DATA_DIR --init_from vgg_16.ckpt --learning_rate 1e-3 \
+        --model_dir runs/finetuned-1e-3
 
 Without --init_from Keras fetches the weights, 553 MB, once. An iteration takes 2 to 3 seconds on 2 cores with
 bfloat16. At the end it prints the test AP of every class, by two conventions and beside guessing, and where
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from common import cli
 from common.cli import option
+from common.vgg16_layers import VGG16Layer
 
 CROP_SIZE = 224  # pixels; VGG-16's input
 
@@ -36,7 +38,9 @@ class Config(cli.RunOptions):
         "ImageNet weights: TF-slim's vgg_16.ckpt, an .h5 file of Keras' VGG-16, 'keras' to have Keras fetch "
         "them, or the model directory of another run",
     )
-    restore_up_to: str = option("fc7", "the last layer to restore (Q4.1)")
+    restore_up_to: VGG16Layer = option(
+        "fc7", "the last layer to restore (Q4.1); with one before conv5_3 add --init xavier, as in Task 3"
+    )
     init: Literal["gaussian", "caffe", "xavier", "he"] = option(
         "caffe",
         "kernels that aren't restored; gaussian is N(0, 0.01), caffe has N(0, 0.005) in fc6 and fc7",

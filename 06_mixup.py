@@ -19,6 +19,7 @@ from typing import Any, Literal
 from common import cli
 from common.cli import option
 from common.errors import UserError
+from common.vgg16_layers import VGG16Layer
 
 # What each network's own task has: Q2.2 and Q4.1.
 OWN_SETTINGS = {
@@ -75,7 +76,9 @@ class Config(cli.RunOptions):
         None, "kernels that aren't restored, as in Tasks 2 and 4 (default: gaussian; for vgg16 caffe)"
     )
     init_from: str | None = option(None, "ImageNet weights for vgg16, as in Task 4 (its default: keras)")
-    restore_up_to: str | None = option(None, "the last layer of vgg16 to restore (Q4.1; its default: fc7)")
+    restore_up_to: VGG16Layer | None = option(
+        None, "the last layer of vgg16 to restore (Q4.1; its default: fc7)"
+    )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
     image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=227)
 

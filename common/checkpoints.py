@@ -11,6 +11,11 @@ import tensorflow as tf
 
 from common.errors import UserError
 
+# A key in a run's checkpoint is for example weights/conv1/kernel/.ATTRIBUTES/VARIABLE_VALUE: what
+# `RunCheckpoints` calls the variable, and what tf.train.Checkpoint adds.
+WEIGHTS = "weights/"
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
 _NAME = re.compile(r"ckpt-\d+")
 
 

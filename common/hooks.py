@@ -184,10 +184,13 @@ class Progress(Hook):
         config = run_files.read_config(estimator.model_dir)
         where = f"{config['settings']['precision']} on {config['environment']['device']}"
         print(f"{estimator.model_dir}: {done}, {what}, {where}", flush=True)
-        self._bar = tqdm(desc="training", initial=step, total=self._last_step, unit=" steps", disable=None)
         self._rate = _Rate()
 
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
+        if self._bar is None:  # not before, for other hooks print when they begin
+            self._bar = tqdm(
+                desc="training", initial=step - 1, total=self._last_step, unit=" steps", disable=None
+            )
         self._bar.update()
         if not self._bar.disable and step % 10 == 0:
             rate = self._rate.read(estimator)

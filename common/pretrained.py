@@ -1,6 +1,9 @@
 """Weights made elsewhere: TF-slim's vgg_16.ckpt, Keras' VGG-16, another run of this project."""
 
 import contextlib
+import os
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +22,8 @@ KERAS = "keras"
 _SLIM_KINDS = {"weights": "kernel", "biases": "bias"}
 _KERAS_KINDS = ("kernel", "bias")  # in the order in which Keras lists a layer's weights
 _KERAS_CLASSIFIER = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
-_OURS = "weights/"
-_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_OF_FILES = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError)  # h5py's among them
+_ANEW = "fetch it again, or give --init_from another"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Weights:
     Attributes:
         name: where they come from, for messages.
         shapes: of every array.
-        read: from a name to the array; float32.
+        read: from a name to the array.
         others: names of what the source holds besides, as it calls them.
     """
 
@@ -53,9 +56,9 @@ def _named_errors(path: object) -> Iterator[None]:
     """Errors of reading, as one line that names the file."""
     try:
         yield
-    except (tf.errors.OpError, OSError, KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: is damaged or holds no weights ({reason})") from error
+    except (tf.errors.OpError, *_OF_FILES) as error:
+        reason = textwrap.shorten(str(error), 120, placeholder=" ...")
+        raise UserError(f"{path}: is damaged or holds no weights ({reason}); {_ANEW}") from error
 
 
 def open_checkpoint(prefix: Path) -> Weights:
@@ -73,16 +76,16 @@ def open_checkpoint(prefix: Path) -> Weights:
     keys: dict[str, str] = {}
     others = []
     for key in sorted(stored):
-        layer, _, kind = key.removesuffix(_SUFFIX).rpartition("/")
-        if key.startswith(_OURS) and key.endswith(_SUFFIX):
-            keys[f"{layer.removeprefix(_OURS)}/{kind}"] = key
+        layer, _, kind = key.removesuffix(checkpoints.VALUE).rpartition("/")
+        if key.startswith(checkpoints.WEIGHTS) and key.endswith(checkpoints.VALUE):
+            keys[f"{layer.removeprefix(checkpoints.WEIGHTS)}/{kind}"] = key
         elif kind in _SLIM_KINDS:  # vgg_16/conv1/conv1_1/weights
             keys[f"{layer.rpartition('/')[2]}/{_SLIM_KINDS[kind]}"] = key
         else:
-            others.append(key.removesuffix(_SUFFIX))
+            others.append(key.removesuffix(checkpoints.VALUE))
 
     def read(name: str) -> np.ndarray:
-        with _named_errors(f"{prefix}: {keys[name].removesuffix(_SUFFIX)}"):
+        with _named_errors(f"{prefix}: {keys[name].removesuffix(checkpoints.VALUE)}"):
             return reader.get_tensor(keys[name])
 
     shapes = {name: tuple(stored[key]) for name, key in keys.items()}
@@ -153,7 +156,7 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
 
     Args:
         init_from: one of
-            - a checkpoint of TF-slim's VGG-16, V1 (one file) or V2 (its prefix, or its .index file);
+            - a checkpoint of TF-slim's VGG-16, V1 (one file) or V2 (its prefix, or one of its files);
             - an .h5 file of Keras' VGG-16, with or without its classifier, in Keras 3's layout or in
               the older one;
             - "keras", which has Keras fetch ImageNet's;
@@ -165,13 +168,13 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
     """
     if init_from == KERAS:
         return _fetch_keras(with_classifier)
-    path = Path(init_from).expanduser()
+    path = Path(os.path.expanduser(init_from))  # leaves the home of an unknown user as it is
     if path.is_dir():
         own = checkpoints.completed(path)
         if not own:
             raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
         return open_checkpoint(own[0])
-    if path.suffix == ".index":
+    if path.suffix == ".index" or re.fullmatch(r"\.data-\d+-of-\d+", path.suffix):
         path = path.with_suffix("")
     if path.suffix in (".h5", ".hdf5") and path.is_file():
         return _open_h5(path)
@@ -212,10 +215,10 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
         Names of layers.
 
     Raises:
-        UserError: the network has no such layer, or a variable is missing, of another shape, damaged
-            or not finite; it is named.
+        UserError: the network has no such layer with weights, or a variable is missing, of another shape,
+            damaged or not finite; it is named.
     """
-    layers = [layer.name for layer in model.layers]
+    layers = [layer.name for layer in model.layers if layer.weights]
     if up_to not in layers:
         raise UserError(f"--restore_up_to {up_to}: the network's layers are {', '.join(layers)}")
     variables = {
@@ -231,11 +234,14 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
     for name in wanted:
         stored, shape = weights.shapes[name], tuple(variables[name].shape)
         if not _fits(stored, shape):
-            raise UserError(f"{weights.name}: {name} has the shape {stored}, the network's has {shape}")
+            raise UserError(
+                f"{weights.name}: {name} has the shape {stored}, the network's has {shape}; give "
+                "--restore_up_to an earlier layer, or --init_from other weights"
+            )
     for name in wanted:
         array = weights.read(name)
-        if not np.isfinite(array).all():
-            raise UserError(f"{weights.name}: {name} is damaged, not all of it is finite")
+        if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+            raise UserError(f"{weights.name}: {name} is damaged, not all of it are finite numbers; {_ANEW}")
         variables[name].assign(array.reshape(variables[name].shape))
     rest = [name for name in variables if name not in wanted]
     unused = _layers_of([name for name in weights.shapes if name not in wanted])

@@ -13,7 +13,7 @@ from tensorboard.plugins.histogram import metadata as histogram_plugin
 from tensorboard.plugins.pr_curve import summary as pr_curve_plugin
 
 _BINS = 30  # of a histogram; TensorBoard's default
-_CAPTION_HEIGHT = 16  # pixels
+_LINE_HEIGHT = 16  # pixels
 _SMALLEST_SHOWN = 96  # pixels; a caption needs room
 
 
@@ -74,16 +74,38 @@ def write_training(
         tf.summary.scalar("train/images_per_second", images_per_second)
 
 
-def _with_caption(image: np.ndarray, caption: str) -> np.ndarray:
-    """The image, (H, W, 1 or 3) uint8, with a caption beneath; (H + 16, W, 3), small images enlarged."""
-    factor = max(1, _SMALLEST_SHOWN // image.shape[1])
-    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).convert("RGB")
-    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    captioned = Image.new("RGB", (picture.width, picture.height + _CAPTION_HEIGHT), "white")
-    captioned.paste(picture)
+def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Words in lines of at most `width` pixels."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _with_captions(images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """Images, (B, H, W, 1 or 3) uint8, each with its caption beneath.
+
+    Returns:
+        (B, H + 16 for each line of the longest caption, W, 3), small images enlarged.
+    """
+    factor = max(1, _SMALLEST_SHOWN // images.shape[2])
+    enlarged = np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
+    count, height, width, _ = enlarged.shape
     font = ImageFont.load_default(size=12)
-    ImageDraw.Draw(captioned).text((2, picture.height), caption, fill="black", font=font)
-    return np.asarray(captioned)
+    texts = [_wrapped(caption, width - 4, font) for caption in captions]
+    below = _LINE_HEIGHT * max(map(len, texts))
+    captioned = np.full((count, height + below, width, 3), 255, np.uint8)
+    captioned[:, :height] = enlarged
+    for picture, lines in zip(captioned, texts, strict=True):
+        strip = Image.fromarray(picture[height:])
+        for number, line in enumerate(lines):
+            ImageDraw.Draw(strip).text((2, _LINE_HEIGHT * number), line, fill="black", font=font)
+        picture[height:] = strip
+    return captioned
 
 
 def write_images(
@@ -97,9 +119,8 @@ def write_images(
         images: uint8 (B, H, W, 1 or 3), grey or RGB.
         captions: B texts.
     """
-    shown = [_with_caption(image, caption) for image, caption in zip(images[:10], captions, strict=False)]
     with writer.as_default(step):
-        tf.summary.image("train/images", np.stack(shown), max_outputs=10)
+        tf.summary.image("train/images", _with_captions(images[:10], captions[:10]), max_outputs=10)
 
 
 def write_histograms(

@@ -90,7 +90,7 @@ def load(model_dir: Path, precision: str | None = None) -> Trained:
     make_network = networks.caffenet if network == "caffenet" else networks.vgg16
     model = make_network(len(CLASSES))
     pretrained.restore(model, pretrained.open_checkpoint(latest), model.layers[-1].name)
-    step = int(tf.train.load_variable(str(latest), "optimizer/iteration/.ATTRIBUTES/VARIABLE_VALUE"))
+    step = int(tf.train.load_variable(str(latest), f"optimizer/iteration{checkpoints.VALUE}"))
     return Trained(model, step, config)
 
 

@@ -44,7 +44,7 @@ def ten_class_mean(values: dict[str, float]) -> float:
 
 def _scores(line: dict[str, Any]) -> list[float]:
     if "accuracy" in line:
-        return [line["accuracy"]]
+        return [line["accuracy"], 1 / len(line["confusion"])]
     return [
         line["mAP"], line["mAP_guessing"], ten_class_mean(line["AP"]), ten_class_mean(line["AP_guessing"])
     ]  # fmt: skip
@@ -67,7 +67,7 @@ def _lines() -> Iterator[str]:
                 else " ".join(f"{value:.3f}" for value in values)
                 for number, values in enumerate(columns)
             ]
-            cells = cells if len(cells) > 1 else [*cells, "0.100", "", ""]
+            cells += [""] * (4 - len(cells))  # accuracy isn't by class
             yield f"| {name} | {step:,} | {' | '.join(cells)} | {links} |"
 
 
@@ -78,8 +78,10 @@ def make_table() -> str:
 
 def main() -> None:
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(START)
-    _, _, after = rest.partition(END)
+    before, start, rest = readme.read_text().partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise SystemExit(f"{readme}: lacks {START} or {END} behind it")
     readme.write_text(f"{before}{START}\n\n{make_table()}\n\n{END}{after}")
     print(readme)
 

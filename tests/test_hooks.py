@@ -31,9 +31,44 @@ def scalars(events: EventAccumulator, tag: str) -> dict[int, float]:
     return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
 
 
-def test_tensorboard_has_the_training_scalars_at_their_steps(events):
-    assert list(scalars(events, "train/loss")) == [5, 10, 15, 20, 25, 30, 35, 40]
-    assert scalars(events, "train/images_per_second").keys() == scalars(events, "train/loss").keys()
+def test_tensorboard_has_the_training_scalars_at_their_steps(tmp_path):
+    losses = {}
+
+    class Note(hooks.Hook):
+        def after_step(self, estimator, step, done):
+            losses[step] = done.loss
+
+    tiny_run.run(tmp_path, 40, Note())
+    accumulator = EventAccumulator(str(tmp_path), size_guidance={TENSORS: 0})
+    accumulator.Reload()
+    expected = {step: losses[step] for step in (5, 10, 15, 20, 25, 30, 35, 40)}
+    assert scalars(accumulator, "train/loss") == pytest.approx(expected)
+    rates = scalars(accumulator, "train/images_per_second")
+    assert rates.keys() == expected.keys() and all(rate > 0 for rate in rates.values())
+
+
+def test_tensorboard_has_the_precision_and_recall_of_every_evaluation(run, events):
+    """Of the last one, which predictions.npz holds: at threshold 0.5 by counting."""
+    with np.load(run / "predictions.npz") as stored:
+        logits, labels, weights = (stored[name] for name in ("logits", "labels", "weights"))
+    for column, name in enumerate(tiny_run.CLASSES):
+        kept = events.Tensors(f"test/PR/{name}/pr_curves")
+        curves = {e.step: tf.make_ndarray(e.tensor_proto) for e in kept}
+        assert list(curves) == [line["step"] for line in run_files.read_metrics(run)]
+        counted, true = weights[:, column] > 0, labels[:, column] > 0
+        middle = curves[40].shape[1] // 2
+        sure = logits[:, column] >= 0
+        tp, fp = (np.sum(counted & sure & right) for right in (true, ~true))
+        assert curves[40][:2, middle].tolist() == [tp, fp]
+
+
+def test_tensorboards_histograms_of_weights_are_of_the_weights(run, events):
+    last = tf.train.load_variable(
+        tf.train.latest_checkpoint(run), "weights/fc8/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+    )
+    shown = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors("weights/fc8/kernel")}
+    assert shown[40][0, 0] == pytest.approx(last.min()) and shown[40][-1, 1] == pytest.approx(last.max())
+    assert shown[40][:, 2].sum() == last.size
 
 
 def test_tensorboard_has_the_learning_rate_that_the_step_used(events):
@@ -70,7 +105,7 @@ def test_tensorboard_images_are_the_batch_as_the_network_sees_it(events):
     assert list(shown) == [1, 20, 40]
     images, _, _ = next(iter(tiny_run.train_input(tiny_run.Config()).from_step(19)))
     width, height, *pngs = shown[20]
-    assert (width, height, len(pngs)) == (b"96", b"112", 10)
+    assert (width, len(pngs)) == (b"96", 10) and int(height) > 96  # the caption is below
     for png, image in zip(pngs, images, strict=True):
         pixels = np.asarray(Image.open(io.BytesIO(png)))
         np.testing.assert_array_equal(pixels[:96], np.repeat(np.repeat(image, 6, axis=0), 6, axis=1))
@@ -153,6 +188,17 @@ def test_an_error_closes_the_bar_first(tmp_path, monkeypatch):
     with pytest.raises(UserError):
         tiny_run.run(tmp_path, 20, Fail())
     assert sys.stderr.getvalue().endswith("\n")
+
+
+def test_what_other_hooks_print_at_the_start_stands_before_the_bar(tmp_path, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    tiny_run.run(tmp_path / "given", 5)
+    terminal.truncate(0)
+    tiny_run.run(tmp_path / "run", 5, hooks.Restore(str(tmp_path / "given"), "conv1"))
+    before, _, after = terminal.getvalue().partition("restored from")
+    assert "training:" not in before and "training:" in after
 
 
 def test_given_weights_start_a_new_run_and_not_one_that_goes_on(tmp_path, capsys):

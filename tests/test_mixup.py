@@ -64,6 +64,19 @@ def test_the_share_differs_from_step_to_step_and_from_seed_to_seed(batch):
     np.testing.assert_array_equal(mix(batch, step=3)[1].share, shares[3])
 
 
+def test_the_input_draws_anew_at_every_step(batch):
+    """One graph makes all batches: drawn when it was built, the shares would be equal."""
+    images, labels, weights = batch
+    examples = Examples("train", images, labels, weights, [str(n) for n in range(BATCH)], "abcde")
+
+    def mixing(images, labels, weights, step):
+        return mixup.mix(images, labels, weights, alpha=1.0, one_share=False, seed=1, step=step)
+
+    batches = TrainInput(examples, 4, 0, lambda images, step, first: images, mixing).from_step(0)
+    shares = [mixed.share.numpy() for _, mixed, _ in batches.take(10)]
+    assert len(np.unique(shares)) == 40
+
+
 def test_each_pair_has_a_share_of_its_own_or_the_batch_has_one(batch):
     pairs, whole = mix(batch)[1].share.numpy(), mix(batch, one_share=True)[1].share.numpy()
     assert pairs.shape == whole.shape == (BATCH, 1)

@@ -1,6 +1,7 @@
 """Weights of slim's and Keras' names and layouts, at reduced widths, into a network with VGG-16's names."""
 
 import re
+from typing import get_args
 
 import h5py
 import keras
@@ -11,6 +12,7 @@ from keras import layers
 
 from common import networks, pretrained
 from common.errors import UserError
+from common.vgg16_layers import VGG16Layer
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}
 DEPTHS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
@@ -289,3 +291,35 @@ def test_a_folder_without_a_checkpoint_is_named(tmp_path):
 def test_a_layer_that_the_network_lacks_is_named(values, tmp_path):
     path = write_slim(values, tmp_path / "vgg_16.ckpt")
     assert "--restore_up_to fc9: the network's layers are" in refused(path, "fc9")
+
+
+def test_a_layer_without_weights_is_refused_for_nothing_would_be_restored(values, tmp_path):
+    path = write_slim(values, tmp_path / "vgg_16.ckpt")
+    assert "--restore_up_to pool1: the network's layers are conv1_1, " in refused(path, "pool1")
+
+
+def test_the_scripts_choices_are_the_layers_with_weights():
+    layers = [layer.name for layer in small_vgg16().layers if layer.weights]
+    assert list(get_args(VGG16Layer)) == layers
+
+
+def test_any_file_of_a_checkpoint_names_it(values, tmp_path):
+    path = write_slim(values, tmp_path / "vgg_16.ckpt", "v2")
+    for suffix in (".index", ".data-00000-of-00001"):
+        assert pretrained.open_weights(path + suffix, True).name == path
+
+
+def test_the_home_of_nobody_does_not_exist():
+    assert "~nobody-of-that-name/vgg_16.ckpt: does not exist" in refused("~nobody-of-that-name/vgg_16.ckpt")
+
+
+def test_a_keras_file_of_another_layout_is_one_line(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["layers"] = np.zeros(3)
+    assert f"{tmp_path / 'x.h5'}: is damaged or holds no weights" in refused(tmp_path / "x.h5")
+
+
+def test_variables_that_are_no_numbers_are_named(values, tmp_path):
+    words = np.full((5,), "milk", object)
+    path = write_slim(values, tmp_path / "vgg_16.ckpt", conv2_1__bias=words)
+    assert "conv2_1/bias is damaged, not all of it are finite numbers" in refused(path)

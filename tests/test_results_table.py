@@ -1,9 +1,11 @@
+import json
 import re
 
 import pytest
 
 from docs import results_table
 
+TEN = "bus car cat chair cow dog horse person sheep train".split()
 SPEED = results_table.ROOT / "docs" / "speed.md"
 
 
@@ -12,6 +14,28 @@ def test_the_readmes_table_is_what_the_logs_give():
     _, _, rest = readme.partition(results_table.START)
     table, end, _ = rest.partition(results_table.END)
     assert end and table.strip() == results_table.make_table()
+
+
+def test_every_score_in_the_readmes_table_stands_in_the_log_that_its_row_links():
+    """Read anew, and not by what made the table."""
+    _, _, rest = (results_table.ROOT / "README.md").read_text().partition(results_table.START)
+    rows = [line for line in rest.partition(results_table.END)[0].splitlines() if "metrics.jsonl" in line]
+    assert rows
+    for row in rows:
+        _, steps, scores, guessing, of_ten, _, links = [cell.strip() for cell in row.strip("|").split("|")]
+        logs = re.findall(r"\((results/[^)]+)\)", links)
+        assert len(logs) == len(scores.split())
+        for number, log in enumerate(logs):
+            lines = map(json.loads, (results_table.ROOT / log).read_text().splitlines())
+            (line,) = [line for line in lines if line["step"] == int(steps.replace(",", ""))]
+            score = line.get("accuracy", line.get("mAP"))
+            assert scores.split()[number] == f"{score:.3f}"
+            if "AP" in line:
+                assert guessing == f"{line['mAP_guessing']:.3f}"
+                mean = sum(line["AP"][name] for name in TEN) / 10
+                assert of_ten.split()[number] == f"{mean:.3f}"
+            else:
+                assert guessing == "0.100" and len(line["confusion"]) == 10
 
 
 def test_the_ten_classes_by_hand():

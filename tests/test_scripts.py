@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common import cli
 from common.errors import UserError
 from common.run_files import read_config, read_metrics
 from common.sample import make_sample
@@ -193,6 +194,7 @@ def test_vgg16s_solvers_are_the_handouts():
     tuned = load("04_pascal_vgg16_finetune.py").Config()
     for name in ("steps", "batch_size", "learning_rate", "decay_steps", "decay_rate", "momentum", "dropout"):
         assert getattr(scratch, name) == getattr(alexnet, name), name
+    assert scratch.init == "xavier"  # with Task 2's, which the handout gives it, it can't learn
     assert (tuned.steps, tuned.learning_rate, tuned.decay_steps) == (4_000, 0.0001, 1_000)
     assert (tuned.batch_size, tuned.decay_rate, tuned.momentum) == (10, 0.5, 0.9)
     assert (tuned.init, tuned.restore_up_to) == ("caffe", "fc7")
@@ -206,6 +208,38 @@ def test_weights_that_can_not_be_restored_stop_before_training(voc, tmp_path):
     with pytest.raises(UserError, match=f"^{wrong}: does not exist; give --init_from"):
         load("04_pascal_vgg16_finetune.py").main(arguments)
     assert not list((tmp_path / "run").glob("ckpt-*")) and not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("wrong", ["truncated", "missing", "shape", "nothing", "folder"])
+def test_wrong_weights_are_one_line_and_exit_code_2(wrong, voc, vgg16_run, tmp_path, capfd):
+    if wrong == "folder":
+        (tmp_path / "weights").mkdir()
+    elif wrong != "nothing":
+        reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(vgg16_run[0]))
+        suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+        names = [name for name in reader.get_variable_to_shape_map() if name.startswith("weights/conv")]
+        tensors = {name: reader.get_tensor(name) for name in names}
+        if wrong == "missing":
+            del tensors[f"weights/conv3_2/kernel{suffix}"]
+        if wrong == "shape":
+            tensors[f"weights/conv3_2/bias{suffix}"] = np.zeros(7, np.float32)
+        tf.raw_ops.Save(
+            filename=str(tmp_path / "weights"), tensor_names=list(tensors), data=list(tensors.values())
+        )
+        if wrong == "truncated":
+            content = (tmp_path / "weights").read_bytes()
+            (tmp_path / "weights").write_bytes(content[: len(content) // 2])
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--restore_up_to", "conv5_3"]
+    arguments += ["--model_dir", str(tmp_path / "run"), "--init_from", str(tmp_path / "weights")]
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as exit:
+        cli.run(lambda: load("04_pascal_vgg16_finetune.py").main(arguments))
+    (line,) = capfd.readouterr().err.splitlines()
+    reason = {
+        "truncated": "is damaged", "missing": "lacks conv3_2/kernel", "folder": "holds no checkpoint",
+        "shape": "conv3_2/bias has the shape (7,)", "nothing": "does not exist",
+    }[wrong]  # fmt: skip
+    assert exit.value.code == 2 and str(tmp_path / "weights") in line and reason in line
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,19 @@ def test_an_image_has_its_caption_beneath_and_its_pixels_as_they_are(tmp_path, w
     assert shown[1][120:].min() == 255  # none
 
 
+def test_a_long_caption_goes_on_in_the_next_line_and_loses_no_word(tmp_path, writer):
+    """Of the caption and of the same without its last word, the pictures differ."""
+    images = np.zeros((2, 120, 227, 3), np.uint8)
+    words = "0.62 chair, diningtable, person + 0.38 bird, person, (sofa)"
+    summaries.write_images(writer, 1, images, [words, words.rpartition(" ")[0]])
+    writer.close()
+    pngs = tensors(tmp_path, "train/images")[1][2:]
+    shown = [tf.io.decode_png(png).numpy() for png in pngs]
+    assert [image.shape for image in shown] == [(152, 227, 3)] * 2
+    difference = np.argwhere((shown[0] != shown[1]).any(axis=-1))
+    assert len(difference) and difference[:, 0].min() >= 136 and difference[:, 1].max() < 225
+
+
 def test_small_grey_images_are_enlarged(tmp_path, writer):
     images = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1), np.uint8)
     summaries.write_images(writer, 1, images, ["7"])
