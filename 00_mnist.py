@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     cli.import_tensorflow(config.strategy)
     import keras
 
-    from common import device, evaluation, figures, hooks, losses, mnist, networks
+    from common import device, evaluation, hooks, losses, mnist, networks, run_figures
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         hooks.standard(config, config.steps, data.train.classes),
     )
     print(f"test accuracy {metrics['accuracy']:.4f} after {metrics['step']:,} iterations")
-    for path in figures.write_digit_figures(model_dir, data.test):
+    for path in run_figures.write_digit_figures(model_dir, data.test):
         print(path)
     return metrics
 

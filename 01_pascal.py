@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     cli.import_tensorflow(config.strategy)
     import keras
 
-    from common import device, evaluation, figures, hooks, losses, networks, voc
+    from common import device, evaluation, hooks, losses, networks, run_figures, voc
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         hooks.standard(config, config.steps, data.train.classes),
     )
     print(evaluation.format_table(metrics))
-    for path in figures.write_multilabel_figures(model_dir, "two-layer network"):
+    for path in run_figures.write_multilabel_figures(model_dir, "two-layer network"):
         print(path)
     return metrics
 

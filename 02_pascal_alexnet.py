@@ -53,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         augment,
         device,
         evaluation,
-        figures,
         hooks,
         losses,
         networks,
         optimizers,
+        run_figures,
         snapshots,
         voc,
     )
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ),
     )
     print(evaluation.format_table(metrics))
-    for path in figures.write_multilabel_figures(model_dir, "CaffeNet"):
+    for path in run_figures.write_multilabel_figures(model_dir, "CaffeNet"):
         print(path)
     return metrics
 

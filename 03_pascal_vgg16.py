@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow(config.strategy)
-    from common import augment, device, evaluation, figures, hooks, losses, networks, optimizers, voc
+    from common import augment, device, evaluation, hooks, losses, networks, optimizers, run_figures, voc
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.run_files import open_run
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         hooks.standard(config, config.steps, data.train.classes),
     )
     print(evaluation.format_table(metrics))
-    for path in figures.write_multilabel_figures(model_dir, "VGG-16"):
+    for path in run_figures.write_multilabel_figures(model_dir, "VGG-16"):
         print(path)
     return metrics
 

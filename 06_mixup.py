@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow(config.strategy)
-    from common import augment, comparison, device, evaluation, figures, hooks, networks, optimizers, voc
+    from common import augment, comparison, device, evaluation, hooks, networks, optimizers, run_figures, voc
     from common.estimator import Estimator
     from common.input import EvalInput, TrainInput
     from common.losses import sigmoid_cross_entropy
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     print(evaluation.format_table(metrics))
     name = f"{'CaffeNet' if config.network == 'caffenet' else 'fine-tuned VGG-16'} with mixup"
-    for path in figures.write_multilabel_figures(model_dir, name):
+    for path in run_figures.write_multilabel_figures(model_dir, name):
         print(path)
     if config.baseline_dir:
         for path in comparison.write_figures(model_dir, config.baseline_dir, "mixup"):

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from common import run_files
-from common.distribution import Replicas
 from common.errors import UserError
 from common.input import Examples
 
@@ -216,44 +214,4 @@ def digit_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: 
         loss_curves(evaluations, title, folder / "loss.png"),
         score_curves(evaluations, {"accuracy": "accuracy"}, 1 / len(counts), title, folder / "accuracy.png"),
         confusion_matrix(counts, title, folder / "confusion.png"),
-    ]
-
-
-def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
-    """The curves and the AP per class of a run, into its figures/.
-
-    Args:
-        model_dir: of the run; its metrics.jsonl has at least one line.
-        network: for the titles, for example "CaffeNet".
-
-    Returns:
-        The files; of several workers the first alone makes them.
-    """
-    if not Replicas().is_chief:
-        return []
-    evaluations = run_files.read_metrics(model_dir)
-    title = f"{network}, {describe_data(run_files.read_config(model_dir))}"
-    return multilabel_figures(evaluations, title, model_dir / "figures")
-
-
-def write_digit_figures(model_dir: Path, examples: Examples) -> list[Path]:
-    """The curves, the confusion matrix and the worst mistakes of a run, into its figures/.
-
-    Args:
-        model_dir: of the run; it has predictions.npz and at least one line in metrics.jsonl.
-        examples: the test split.
-
-    Returns:
-        The files; of several workers the first alone makes them.
-    """
-    if not Replicas().is_chief:
-        return []
-    evaluations = run_files.read_metrics(model_dir)
-    title = describe_data(run_files.read_config(model_dir))
-    folder = model_dir / "figures"
-    with np.load(model_dir / "predictions.npz") as stored:
-        logits = stored["logits"]
-    return [
-        *digit_figures(evaluations, title, folder),
-        most_confidently_wrong(examples, logits, title, folder / "mistakes.png"),
     ]

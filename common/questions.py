@@ -29,7 +29,7 @@ QUESTIONS = (
         "Test accuracy after 20,000 iterations, what 30,000 change (--steps 30000 goes on with the run), and "
         "the curves of training loss and test accuracy.",
         "00_mnist",
-        ("mistakes.png",),
+        ("mistakes.png", "training.png"),
         "--data_dir FOLDER_OF_THE_FOUR_FILES",
     ),
     Question(
@@ -37,22 +37,26 @@ QUESTIONS = (
         "load_pascal is in common/voc.py, the network in common/networks.py, the loss in common/losses.py. "
         "Curves of loss and mAP over 1,000 iterations.",
         "01_pascal",
+        ("training.png",),
     ),
     Question(
         "Q2.1 to Q2.3: CaffeNet from scratch",
         "The network, its solver, random crop and flip; curves of loss and mAP.",
         "02_pascal_alexnet",
+        ("training.png",),
     ),
     Question(
         "Q3.1, Q3.2: VGG-16 from scratch, TensorBoard",
-        "The same solver; curves of loss and mAP. Training loss, learning rate, histograms of gradients, "
-        "training images and the graph are in TensorBoard: tensorboard --logdir runs.",
+        "The same solver; curves of loss and mAP; training loss, learning rate, size of gradients. "
+        "Histograms, training images and the graph are in TensorBoard: tensorboard --logdir runs.",
         "03_pascal_vgg16",
+        ("training.png",),
     ),
     Question(
         "Q4.1: VGG-16 fine-tuned from ImageNet weights",
         "Restored up to fc7, fc8 from scratch; a tenth of the learning rate, iterations and stairs.",
         "04_pascal_vgg16_finetune",
+        ("training.png",),
     ),
     Question(
         "Task 5: analysis",
@@ -71,7 +75,7 @@ QUESTIONS = (
         "Task 6: mixup",
         "Images and losses mixed in pairs; curves and AP per class beside the baseline's.",
         "06_mixup",
-        ("with_baseline.png", "ap_with_baseline.png"),
+        ("with_baseline.png", "ap_with_baseline.png", "training.png"),
         "--data_dir $DATA_DIR --baseline_dir RUN_OF_TASK_2",
     ),
 )  # fmt: skip

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import figures, run_files
+from common import figures, hooks, run_figures, run_files, summary_figures
 from common.errors import UserError
 from common.input import Examples
 from tests import tiny_run
@@ -12,11 +12,11 @@ from tests import tiny_run
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     tiny_run.run(folder, 10)
-    return figures.write_multilabel_figures(folder, "a small network")
+    return run_figures.write_multilabel_figures(folder, "a small network")
 
 
 def test_figures_are_written_into_the_model_directory(written):
-    assert [path.name for path in written] == ["loss.png", "mAP.png", "ap_per_class.png"]
+    assert [path.name for path in written] == ["loss.png", "mAP.png", "ap_per_class.png", "training.png"]
     for path in written:
         with Image.open(path) as image:
             assert image.width > 600 and image.height > 400
@@ -84,3 +84,30 @@ def test_confusion_matrix_shows_every_count(tmp_path, monkeypatch):
     shown = {(text.get_position(), text.get_text()) for text in axes.texts}
     assert shown == {((0, 0), "5"), ((1, 0), "1"), ((1, 1), "1,234")}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+
+
+def test_the_figure_of_the_training_is_what_tensorboard_has(tmp_path, monkeypatch):
+    """The learning rate by its closed form, the loss and the gradients as a hook sees them."""
+    losses, largest = {}, {}
+
+    class Note(hooks.Hook):
+        def after_step(self, estimator, step, done):
+            losses[step] = done.loss
+            largest[step] = {name: np.abs(one).max() for name, one in done.gradients.items()}
+
+    tiny_run.run(tmp_path, 40, Note())
+    drawn = []
+    monkeypatch.setattr(summary_figures, "save", lambda figure, path: drawn.append(figure) or path)
+    assert summary_figures.training(tmp_path, "x", tmp_path / "training.png") == [tmp_path / "training.png"]
+    loss, rate, gradients = drawn[0].axes
+    assert dict(loss.lines[0].get_xydata()) == pytest.approx({step: losses[step] for step in range(5, 41, 5)})
+    expected = {step: 0.01 * 0.5 ** ((step - 1) // 20) for step in range(5, 41, 5)}
+    assert dict(rate.lines[0].get_xydata()) == pytest.approx(expected)
+    for line in gradients.lines:
+        by_step = {step: of[f"{line.get_label()}/kernel"] for step, of in largest.items() if of}
+        assert dict(line.get_xydata()) == pytest.approx(by_step) and len(by_step) == 3
+    assert [axes.get_xlabel() for axes in drawn[0].axes] == ["iteration"] * 3
+
+
+def test_without_tensorboard_files_there_is_no_figure_of_the_training(tmp_path):
+    assert summary_figures.training(tmp_path, "x", tmp_path / "training.png") == []
