@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.figures import describe_data, paired_ap, save
 
 # The script whose runs are the baseline of each network's mixup.
-_BASELINES = {"caffenet": "02_pascal_alexnet", "vgg16": "04_pascal_vgg16_finetune"}
+BASELINES = {"caffenet": "02_pascal_alexnet", "vgg16": "04_pascal_vgg16_finetune"}
 
 
 def check_baseline(model_dir: Path, baseline: Path) -> None:
@@ -33,7 +33,7 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
     ours = run_files.read_config(model_dir)
     theirs = run_files.read_config(baseline)
     settings = theirs["settings"]
-    wanted = _BASELINES[ours["settings"]["network"]]
+    wanted = BASELINES[ours["settings"]["network"]]
     if settings["script"] != wanted:
         raise UserError(
             f"{baseline}: is a run of {settings['script']}.py, the baseline has to be one of {wanted}.py"

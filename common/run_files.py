@@ -5,8 +5,8 @@ metrics.jsonl      a line per evaluation
 predictions.npz    test scores of the last evaluation
 checkpoint, ckpt-* weights, momentum, step: `common.checkpoints`
 events.out.*       TensorBoard: `common.summaries`
-snapshots/         conv1 weights at chosen steps: `common.hooks`
-figures/           PNG: `common.figures`
+snapshots/         conv1 weights at chosen steps: `common.snapshots`
+figures/           PNG: `common.run_figures`
 """
 
 import dataclasses

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from common import checkpoints, device, networks, pretrained, run_files
+from common.comparison import BASELINES
 from common.errors import UserError
 from common.input import Examples
 from common.voc_layout import CLASSES
@@ -18,10 +19,6 @@ _NETWORK_OF = {
     "02_pascal_alexnet": ("caffenet", "CaffeNet"),
     "03_pascal_vgg16": ("vgg16", "VGG-16 from scratch"),
     "04_pascal_vgg16_finetune": ("vgg16", "fine-tuned VGG-16"),
-}
-_NETWORK_OF_MIXUP = {
-    "caffenet": ("caffenet", "CaffeNet with mixup"),
-    "vgg16": ("vgg16", "fine-tuned VGG-16 with mixup"),
 }
 
 
@@ -53,7 +50,8 @@ def _network_of(config: dict[str, Any]) -> tuple[str | None, str]:
     """A run's network, or None for another than CaffeNet and VGG-16, and what it is called."""
     settings = config["settings"]
     if settings["script"] == "06_mixup":
-        return _NETWORK_OF_MIXUP[settings["network"]]
+        network, title = _NETWORK_OF[BASELINES[settings["network"]]]
+        return network, f"{title} with mixup"
     return _NETWORK_OF.get(settings["script"], (None, settings["script"]))
 
 
