@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ),
     )
     print(evaluation.format_table(metrics))
-    for path in run_figures.write_multilabel_figures(model_dir, "CaffeNet"):
+    for path in run_figures.write_multilabel_figures(model_dir):
         print(path)
     return metrics
 

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         hooks.standard(config, config.steps, data.train.classes),
     )
     print(evaluation.format_table(metrics))
-    for path in run_figures.write_multilabel_figures(model_dir, "VGG-16"):
+    for path in run_figures.write_multilabel_figures(model_dir):
         print(path)
     return metrics
 

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ),
     )
     print(evaluation.format_table(metrics))
-    for path in run_figures.write_multilabel_figures(model_dir, "fine-tuned VGG-16"):
+    for path in run_figures.write_multilabel_figures(model_dir):
         print(path)
     return metrics
 

@@ -146,8 +146,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         hooks.standard(config, config.steps, data.train.classes, *restore),
     )
     print(evaluation.format_table(metrics))
-    name = f"{'CaffeNet' if config.network == 'caffenet' else 'fine-tuned VGG-16'} with mixup"
-    for path in run_figures.write_multilabel_figures(model_dir, name):
+    for path in run_figures.write_multilabel_figures(model_dir):
         print(path)
     if config.baseline_dir:
         for path in comparison.write_figures(model_dir, config.baseline_dir, "mixup"):

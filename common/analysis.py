@@ -9,7 +9,8 @@ import numpy as np
 from common import analysis_figures, augment, embedding, evaluation, features, figures
 from common.figures import describe_data
 from common.input import EvalInput, Examples
-from common.trained import TITLES, Trained
+from common.task_networks import NETWORK_TITLES
+from common.trained import Trained
 
 LAYERS = ("pool5", "fc7")
 METRICS: tuple[features.Metric, ...] = ("euclidean", "cosine")
@@ -67,7 +68,7 @@ def neighbours(
             metric: features.have_in_common(test.labels, test.weights, np.arange(len(test)), nearest)
             for metric, nearest in found.items()
         }
-        name = f"{TITLES[network]} {layer}"
+        name = f"{NETWORK_TITLES[network]} {layer}"
         shares["shown"][name] = {m: features.share_in_common(one[chosen]) for m, one in alike.items()}
         shares["all"][name] = {m: features.share_in_common(one) for m, one in alike.items()}
         what = f"{layer} after its relu, without dropout" if layer == "fc7" else f"{layer}, flattened"
@@ -105,7 +106,7 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
             f"mean colour of its classes\n{what.title}"
         )
         paths.append(analysis_figures.tsne_map(points, dots, legend, title, folder / f"tsne_{network}.png"))
-    vectors = {f"{TITLES[network]} fc7": what.features["fc7"][rows] for network, what in seen.items()}
+    vectors = {f"{NETWORK_TITLES[network]} fc7": what.features["fc7"][rows] for network, what in seen.items()}
     ids = [test.ids[row] for row in rows]
     projector = folder / "projector"
     paths.append(embedding.write_projector(projector, vectors, test.images[rows], labels, ids, test.classes))
@@ -122,7 +123,7 @@ def scores(seen: Mapping[str, Seen], test: Examples, folder: Path) -> Sequence[P
         The figures.
     """
     scratch, tuned = seen.values()
-    names = [TITLES[network] for network in reversed(seen)]
+    names = [NETWORK_TITLES[network] for network in reversed(seen)]
     title = f"{tuned.title}\n{scratch.title}"
     path = folder / "ap_of_both.png"
     paths = [figures.paired_ap(tuned.evaluation, scratch.evaluation, *names, title, path)]

@@ -10,9 +10,7 @@ from common import run_files
 from common.distribution import Replicas
 from common.errors import UserError
 from common.figures import describe_data, paired_ap, save
-
-# The script whose runs are the baseline of each network's mixup.
-BASELINES = {"caffenet": "02_pascal_alexnet", "vgg16": "04_pascal_vgg16_finetune"}
+from common.task_networks import BASELINES
 
 
 def check_baseline(model_dir: Path, baseline: Path) -> None:

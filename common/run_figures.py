@@ -7,14 +7,14 @@ import numpy as np
 from common import figures, run_files, summary_figures
 from common.distribution import Replicas
 from common.input import Examples
+from common.task_networks import network_of
 
 
-def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
+def write_multilabel_figures(model_dir: Path) -> list[Path]:
     """The curves and the AP per class of a run, into its figures/.
 
     Args:
         model_dir: of the run; its metrics.jsonl has at least one line.
-        network: for the titles, for example "CaffeNet".
 
     Returns:
         The files; of several workers the first alone makes them.
@@ -22,7 +22,8 @@ def write_multilabel_figures(model_dir: Path, network: str) -> list[Path]:
     if not Replicas().is_chief:
         return []
     evaluations = run_files.read_metrics(model_dir)
-    title = f"{network}, {figures.describe_data(run_files.read_config(model_dir))}"
+    config = run_files.read_config(model_dir)
+    title = f"{network_of(config)[1]}, {figures.describe_data(config)}"
     folder = model_dir / "figures"
     return [
         *figures.multilabel_figures(evaluations, title, folder),

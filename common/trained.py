@@ -7,19 +7,10 @@ import keras
 import tensorflow as tf
 
 from common import checkpoints, device, networks, pretrained, run_files
-from common.comparison import BASELINES
 from common.errors import UserError
 from common.input import Examples
+from common.task_networks import NETWORK_TITLES, network_of
 from common.voc_layout import CLASSES
-
-TITLES = {"caffenet": "CaffeNet", "vgg16": "VGG-16"}
-
-# The network of each script's runs, and what it is called in figures.
-_NETWORK_OF = {
-    "02_pascal_alexnet": ("caffenet", "CaffeNet"),
-    "03_pascal_vgg16": ("vgg16", "VGG-16 from scratch"),
-    "04_pascal_vgg16_finetune": ("vgg16", "fine-tuned VGG-16"),
-}
 
 
 class Trained(NamedTuple):
@@ -43,16 +34,7 @@ class Trained(NamedTuple):
     @property
     def title(self) -> str:
         """Of what kind the run is, for example "fine-tuned VGG-16"."""
-        return _network_of(self.config)[1]
-
-
-def _network_of(config: dict[str, Any]) -> tuple[str | None, str]:
-    """A run's network, or None for another than CaffeNet and VGG-16, and what it is called."""
-    settings = config["settings"]
-    if settings["script"] == "06_mixup":
-        network, title = _NETWORK_OF[BASELINES[settings["network"]]]
-        return network, f"{title} with mixup"
-    return _NETWORK_OF.get(settings["script"], (None, settings["script"]))
+        return network_of(self.config)[1]
 
 
 def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
@@ -64,7 +46,7 @@ def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
     if not (model_dir / "config.json").is_file():
         raise UserError(f"{model_dir}: is no model directory, it has no config.json")
     config = run_files.read_config(model_dir)
-    return config, _network_of(config)[0]
+    return config, network_of(config)[0]
 
 
 def load(model_dir: Path, precision: str | None = None) -> Trained:
@@ -105,8 +87,8 @@ def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
     """
     config, found = open_run(model_dir)
     if found != network:
-        what = TITLES.get(found, config["settings"]["script"])
-        raise UserError(f"{model_dir}: is a run of {what} where one of {TITLES[network]} is wanted")
+        what = NETWORK_TITLES.get(found, config["settings"]["script"])
+        raise UserError(f"{model_dir}: is a run of {what} where one of {NETWORK_TITLES[network]} is wanted")
     if config["settings"]["image_size"] != test.images.shape[1]:
         raise UserError(
             f"{model_dir}: its images had {config['settings']['image_size']} pixels, these have "

@@ -13,7 +13,7 @@ WEIGHTS = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 1, 1], [0, 1
 
 
 @pytest.fixture
-def test_split() -> Examples:
+def split() -> Examples:
     images = np.stack([np.full((4, 4, 3), 40 * number, np.uint8) for number in range(6)])
     return Examples("test", images, LABELS, WEIGHTS, [f"{n:06}" for n in range(6)], CLASSES)
 
@@ -27,18 +27,18 @@ def drawn(monkeypatch) -> list:
     return kept
 
 
-def test_the_worst_mistakes_are_the_highest_negatives_and_the_lowest_positives(test_split):
+def test_the_worst_mistakes_are_the_highest_negatives_and_the_lowest_positives(split):
     logits = np.zeros((6, 3))
     logits[:, 0] = [2.0, -1.0, 0.5, 3.0, -2.0, 9.0]  # of the last the label doesn't count
-    found = analysis_figures.extremes(test_split, logits, 0, 2)
+    found = analysis_figures.extremes(split, logits, 0, 2)
     assert found["highest scores without it"].tolist() == [3, 2]
     assert found["lowest scores with it"].tolist() == [1, 0]
 
 
-def test_neighbours_are_framed_by_whether_they_have_a_class_in_common(test_split, drawn, tmp_path):
+def test_neighbours_are_framed_by_whether_they_have_a_class_in_common(split, drawn, tmp_path):
     rows, alike = np.array([[1, 3, 2]]), np.array([[1, 0, np.nan]])
     found = {"euclidean": (rows, alike), "cosine": (rows[:, ::-1], alike[:, ::-1])}
-    analysis_figures.nearest_neighbours(test_split, [0], found, "fc7", tmp_path / "x.png")
+    analysis_figures.nearest_neighbours(split, [0], found, "fc7", tmp_path / "x.png")
     shown = [axes for axes in drawn[0].axes if axes.images]
     assert [int(axes.images[0].get_array()[0, 0, 0]) // 40 for axes in shown] == [0, 1, 3, 2, 2, 3, 1]
     colors = ["black", "tab:green", "tab:red", "tab:gray", "tab:gray", "tab:red", "tab:green"]
@@ -81,11 +81,11 @@ def test_classes_are_sorted_by_their_gain_the_largest_on_top(drawn, tmp_path):
     assert labels == ["VGG-16, iteration 400, mAP 0.600", "CaffeNet, iteration 600, mAP 0.400"]
 
 
-def test_hardest_and_easiest_show_their_worst_mistakes_with_probabilities(test_split, drawn, tmp_path):
+def test_hardest_and_easiest_show_their_worst_mistakes_with_probabilities(split, drawn, tmp_path):
     logits = np.zeros((6, 3))
     logits[:, 0] = [2.0, -1.0, 0.5, 3.0, -2.0, 9.0]
     ap = {"cat": 0.2, "dog": 0.9, "sofa": 0.5}
-    analysis_figures.hardest_and_easiest(test_split, logits, ap, "x", tmp_path / "x.png")
+    analysis_figures.hardest_and_easiest(split, logits, ap, "x", tmp_path / "x.png")
     first = drawn[0].axes[0]
     assert first.texts[0].get_text() == "hardest: cat, AP 0.20\nhighest scores without it"
     assert first.get_title() == "95.3%\nshows sofa"  # 1 / (1 + exp(-3))

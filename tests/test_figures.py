@@ -12,7 +12,7 @@ from tests import tiny_run
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     tiny_run.run(folder, 10)
-    return run_figures.write_multilabel_figures(folder, "a small network")
+    return run_figures.write_multilabel_figures(folder)
 
 
 def test_figures_are_written_into_the_model_directory(written):
