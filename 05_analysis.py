@@ -57,11 +57,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     # Written at the end: where it is, it and the figures are of the same weights.
     (folder / "analysis.json").unlink(missing_ok=True)
 
+    # First, so that a folder that can't be written is found out before the work.
+    paths = [analysis_figures.conv1_filters(stages, caffenet.title, folder / "conv1.png")]
     seen = {
         "caffenet": analysis.look(caffenet, test, config.eval_batch_size),
         "vgg16": analysis.look(vgg, test, config.eval_batch_size),
     }
-    paths = [analysis_figures.conv1_filters(stages, seen["caffenet"].title, folder / "conv1.png")]
     shares, more = analysis.neighbours(seen, test, config.queries, config.neighbours, config.seed, folder)
     paths += more
     paths += analysis.map_of_fc7(seen, test, config.tsne_images, config.seed, folder)

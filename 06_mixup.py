@@ -1,12 +1,13 @@
-"""Task 6: mixup, on CaffeNet from scratch or on the fine-tuned VGG-16.
+r"""Task 6: mixup, on CaffeNet from scratch or on the fine-tuned VGG-16.
 
     python 06_mixup.py --data_dir $DATA_DIR --baseline_dir RUN_OF_TASK_2
-    python 06_mixup.py --data_dir $DATA_DIR --network vgg16 --baseline_dir RUN_OF_TASK_4
+    python 06_mixup.py --data_dir $DATA_DIR --network vgg16 --baseline_dir RUN_OF_TASK_4 \
+        --model_dir runs/mixup-vgg16
 
-Every image is mixed with another one of its batch, and so are their losses. Iterations take as long as Task
-2's or Task 4's. At the end it prints the test AP of every class, by two conventions and beside guessing, and
-where its figures are; with --baseline_dir, the folder of the run to compare with, they show both. The same
-command again goes on with a run that was interrupted.
+Every image is mixed with the one that a random permutation of its batch gives it, and so are their losses.
+Iterations take as long as Task 2's or Task 4's. At the end it prints the test AP of every class, by two
+conventions and beside guessing, and where its figures are; with --baseline_dir, the folder of the run to
+compare with, they show both. The same command again goes on with a run that was interrupted.
 """
 
 import dataclasses
@@ -115,8 +116,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     model_dir = open_run(config, __file__, data, precision)
     if config.baseline_dir:
         comparison.check_baseline(model_dir, config.baseline_dir)
-    make_network = networks.caffenet if config.network == "caffenet" else networks.vgg16
-    model = make_network(len(data.train.classes), init=config.init, dropout=config.dropout, seed=config.seed)
+    model = networks.NETWORKS[config.network](
+        len(data.train.classes), init=config.init, dropout=config.dropout, seed=config.seed
+    )
     crop_size = model.input_shape[1]
     schedule = optimizers.staircase(config.learning_rate, config.decay_steps, config.decay_rate)
     estimator = Estimator(
@@ -149,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for path in run_figures.write_multilabel_figures(model_dir):
         print(path)
     if config.baseline_dir:
-        for path in comparison.write_figures(model_dir, config.baseline_dir, "mixup"):
+        for path in comparison.write_figures(model_dir, config.baseline_dir):
             print(path)
     return metrics
 

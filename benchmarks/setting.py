@@ -64,7 +64,7 @@ def make_estimator(
         model = networks.layers_tutorial_cnn(10, (28, 28, 1), scale=1 / 255)
         own, loss = keras.optimizers.SGD(0.001), losses.softmax_cross_entropy
     else:
-        model = networks.caffenet(20) if network == "caffenet" else networks.vgg16(20)
+        model = networks.NETWORKS[network](20)
         own = optimizers.MomentumSGD(optimizers.staircase(0.001, 10_000, 0.5), 0.9)
         loss = losses.sigmoid_cross_entropy
     return Estimator(model, optimizer or own, loss, dict, "none", model_dir)

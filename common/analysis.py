@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import analysis_figures, augment, embedding, evaluation, features, figures
-from common.figures import describe_data
 from common.input import EvalInput, Examples
 from common.task_networks import NETWORK_TITLES
 from common.trained import Trained
@@ -38,8 +37,7 @@ def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     outputs = features.extract(network.model, (*LAYERS, "fc8"), test_input)
     logits = outputs.pop("fc8")
     metrics = evaluation.multilabel_metrics(test.labels, logits, test.weights, test.classes)
-    title = f"{network.title}, iteration {network.step:,}, {describe_data(network.config)}"
-    return Seen(title, outputs, logits, {"step": network.step, **metrics})
+    return Seen(network.title, outputs, logits, {"step": network.step, **metrics})
 
 
 def neighbours(
@@ -59,7 +57,9 @@ def neighbours(
         The share of neighbours with a class in common, by feature and metric, over the images "shown"
         and over "all"; the figures.
     """
-    chosen = features.choose_of_different_classes(test.labels, queries, np.random.default_rng(seed))
+    chosen = features.choose_of_different_classes(
+        test.labels, test.weights, queries, np.random.default_rng(seed)
+    )
     shares: dict[str, dict[str, dict[str, float]]] = {"shown": {}, "all": {}}
     paths = []
     for network, layer in [(network, layer) for network in seen for layer in LAYERS]:

@@ -1,4 +1,4 @@
-"""Two runs side by side: a change to the training and its baseline."""
+"""A run with mixup and its baseline, side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from common import run_files
 from common.distribution import Replicas
 from common.errors import UserError
 from common.figures import describe_data, paired_ap, save
-from common.task_networks import BASELINES
+from common.task_networks import BASELINES, network_of
 
 
 def check_baseline(model_dir: Path, baseline: Path) -> None:
@@ -37,9 +37,9 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
             f"{baseline}: is a run of {settings['script']}.py, the baseline has to be one of {wanted}.py"
         )
     differing = [
-        f"{name} {settings.get(name)} and not {ours['settings'][name]}"
-        for name in settings
-        if name in ours["settings"] and name != "script" and settings[name] != ours["settings"][name]
+        f"{name} {settings[name]} and not {ours['settings'][name]}"
+        for name in run_files.differing_settings(settings, ours["settings"])
+        if name != "script"
     ]
     if ours["data"]["splits"] != theirs["data"]["splits"]:
         differing.append("other data")
@@ -66,13 +66,12 @@ def _at_same_steps(
     ]
 
 
-def write_figures(model_dir: Path, baseline: Path, change: str) -> list[Path]:
-    """Curves and AP per class of a run and its baseline, at the iterations that both were evaluated at.
+def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
+    """Curves and AP per class of a run with mixup and its baseline, at the iterations they have in common.
 
     Args:
         model_dir: of the run.
         baseline: model directory of its baseline.
-        change: what the run has and the baseline hasn't, for example "mixup".
 
     Returns:
         The files, in the run's figures/; of several workers the first alone makes them.
@@ -85,18 +84,18 @@ def write_figures(model_dir: Path, baseline: Path, change: str) -> list[Path]:
     ours, theirs = _at_same_steps(run_files.read_metrics(model_dir), run_files.read_metrics(baseline))
     if not ours:
         raise UserError(f"{baseline}: was evaluated at none of the iterations of {model_dir}")
-    data = describe_data(run_files.read_config(model_dir))
+    config = run_files.read_config(model_dir)
+    title = f"{network_of(config)[1]} and its baseline {baseline.resolve().name}\n{describe_data(config)}"
     folder = model_dir / "figures"
     return [
-        _curves(ours, theirs, change, f"{change} and its baseline, {data}", folder / "with_baseline.png"),
-        paired_ap(ours[-1], theirs[-1], change, "its baseline", data, folder / "ap_with_baseline.png"),
+        _curves(ours, theirs, title, folder / "with_baseline.png"),
+        paired_ap(ours[-1], theirs[-1], "mixup", "baseline", title, folder / "ap_with_baseline.png"),
     ]
 
 
 def _curves(
     ours: Sequence[Mapping[str, Any]],
     theirs: Sequence[Mapping[str, Any]],
-    change: str,
     title: str,
     path: Path,
 ) -> Path:
@@ -104,7 +103,7 @@ def _curves(
     figure.suptitle(title)
     losses, scores = figure.subplots(1, 2)
     for lines, name, trained_on, color in (
-        (ours, change, "training, on mixtures", "tab:orange"), (theirs, "baseline", "training", "tab:blue")
+        (ours, "mixup", "training, on mixtures", "tab:orange"), (theirs, "baseline", "training", "tab:blue")
     ):  # fmt: skip
         steps = [line["step"] for line in lines]
         losses.plot(

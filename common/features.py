@@ -41,6 +41,17 @@ def extract(model: keras.Model, layers: Sequence[str], input: EvalInput) -> dict
     return {name: np.concatenate(parts.pop(name)) for name in layers}
 
 
+def _on_the_sphere(features: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, whose Euclidean neighbours are the neighbours by cosine of `features`.
+
+    scikit-learn finds them with double precision, and those by cosine with that of the features. A vector
+    of zeros gets a direction of its own, at a right angle to all others.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    empty = lengths == 0
+    return np.concatenate([features / np.where(empty, 1, lengths), empty], axis=1, dtype=features.dtype)
+
+
 def nearest(features: np.ndarray, metric: Metric, count: int) -> np.ndarray:
     """The nearest neighbours of every example among the others, the nearest first.
 
@@ -52,7 +63,9 @@ def nearest(features: np.ndarray, metric: Metric, count: int) -> np.ndarray:
     Returns:
         int64 (N, count), rows of `features`; an example is never among its own.
     """
-    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(features)
+    if metric == "cosine":
+        features = _on_the_sphere(features)
+    search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
     return search.kneighbors(return_distance=False)
 
 
@@ -88,20 +101,23 @@ def share_in_common(in_common: np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def choose_of_different_classes(labels: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+def choose_of_different_classes(
+    labels: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator
+) -> list[int]:
     """Rows of up to `count` images, each for a class of its own, and with as few other classes as there are.
 
     Args:
         labels: (N, classes) in {0, 1}.
+        weights: (N, classes), 0 where a label doesn't count: the image may show the class.
         count: of images; where fewer classes have an image left, there are fewer.
         rng: decides.
     """
-    shown = labels.sum(axis=1)
+    classes = ((labels > 0) | (weights == 0)).sum(axis=1)
     chosen: list[int] = []
     for column in rng.permutation(labels.shape[1]):
         candidates = np.setdiff1d(np.flatnonzero(labels[:, column]), chosen)
         if len(candidates) and len(chosen) < count:
-            purest = candidates[shown[candidates] == shown[candidates].min()]
+            purest = candidates[classes[candidates] == classes[candidates].min()]
             chosen.append(int(rng.choice(purest)))
     return chosen
 

@@ -190,3 +190,6 @@ def layers_tutorial_cnn(
         ],
         name="layers_tutorial_cnn",
     )
+
+
+NETWORKS = {"caffenet": caffenet, "vgg16": vgg16}

@@ -253,11 +253,10 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     sections = []
     for question in QUESTIONS:
         answering = [run for run in runs if run.settings.get("script") == question.script]
-        if question.script == "05_analysis" and analyses:
+        answer = _answer_by_runs(question, answering) if answering else ""
+        if question.script == "05_analysis":
             answer = _answer_by_analyses(question, analyses)
-        elif answering:
-            answer = _answer_by_runs(question, answering)
-        else:
+        if not answer:
             command = f"python {question.script}.py {question.arguments}"
             answer = (
                 f'<div class="missing">No run yet. This makes one:<pre>{html.escape(command)}</pre></div>'
@@ -281,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
     options = parser.parse_args(argv)
     cli.import_tensorflow()
     output = write_report(options.runs, options.output)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", file=sys.stdout)
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return output
 
 

@@ -65,11 +65,22 @@ def settings_of(config: DataOptions, resumable: bool) -> dict[str, Any]:
     return json.loads(json.dumps(values, default=str))
 
 
+def differing_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of settings that both have, as each version may know more of them, with different values.
+
+    Weights to start from are known by their file's name, wherever it lies.
+    """
+
+    def value(settings: Mapping[str, Any], name: str) -> Any:
+        return Path(settings[name]).name if name == "init_from" and settings[name] else settings[name]
+
+    return [name for name in one if name in other and value(one, name) != value(other, name)]
+
+
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between the settings and data of two config.json."""
     old, new = before["settings"], now["settings"]
-    shared = [name for name in new if name in old]  # a later version may know more settings
-    found = [f"{name} {old[name]} became {new[name]}" for name in shared if old[name] != new[name]]
+    found = [f"{name} {old[name]} became {new[name]}" for name in differing_settings(new, old)]
     for split, described in now["data"]["splits"].items():
         if described != before["data"]["splits"].get(split):
             found.append(f"{split} is other data")

@@ -53,7 +53,10 @@ def training(model_dir: Path, title: str, path: Path) -> list[Path]:
         color = colormaps["viridis"](number / len(gradients))
         # A histogram's rows are left edge, right edge and count of a bin: its ends are exact.
         largest = {step: max(-bins[0, 0], bins[-1, 1]) for step, bins in histograms.items()}
-        _plot(sizes, largest, marker=".", color=color, label=name.removesuffix("/kernel"))
+        layer = name.removesuffix("/kernel")
+        # A logarithmic axis can't show 0.
+        label = layer if any(largest.values()) else f"{layer}: 0"
+        _plot(sizes, largest, marker=".", color=color, label=label)
     sizes.set(title="gradients of the kernels", ylabel="largest absolute value", yscale="log")
     sizes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     for axes in (losses, rates, sizes):

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import tensorflow as tf
 
 from common import checkpoints, device, networks, pretrained, run_files
 from common.errors import UserError
+from common.figures import describe_data
 from common.input import Examples
 from common.task_networks import NETWORK_TITLES, network_of
 from common.voc_layout import CLASSES
@@ -33,11 +33,12 @@ class Trained(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Of what kind the run is, for example "fine-tuned VGG-16"."""
-        return network_of(self.config)[1]
+        """The network, its iteration and its data."""
+        name = network_of(self.config)[1]
+        return f"{name}, iteration {self.step:,}, {describe_data(self.config)}"
 
 
-def open_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
+def read_run(model_dir: Path) -> tuple[dict[str, Any], str | None]:
     """config.json of a run, and its network: "caffenet", "vgg16", or None for another.
 
     Raises:
@@ -59,7 +60,7 @@ def load(model_dir: Path, precision: str | None = None) -> Trained:
     Raises:
         UserError: the folder is no such run's, or has no checkpoint, or a damaged one.
     """
-    config, network = open_run(model_dir)
+    config, network = read_run(model_dir)
     if network is None:
         script = config["settings"]["script"]
         raise UserError(f"{model_dir}: is a run of {script}, and not of CaffeNet or VGG-16")
@@ -67,11 +68,14 @@ def load(model_dir: Path, precision: str | None = None) -> Trained:
     if latest is None:
         raise UserError(f"{model_dir}: has no checkpoint yet; train it first, with the command of its task")
     device.set_precision(precision or config["settings"]["precision"])
-    make_network = networks.caffenet if network == "caffenet" else networks.vgg16
-    model = make_network(len(CLASSES))
-    pretrained.restore(model, pretrained.open_checkpoint(latest), model.layers[-1].name)
-    step = int(tf.train.load_variable(str(latest), f"optimizer/iteration{checkpoints.VALUE}"))
-    return Trained(model, step, config)
+    model = networks.NETWORKS[network](len(CLASSES))
+    try:
+        pretrained.restore(model, pretrained.open_checkpoint(latest), model.layers[-1].name)
+    except UserError as error:
+        raise UserError(
+            f"{latest}: is damaged; its training's command goes on from the one before, or take another run"
+        ) from error
+    return Trained(model, checkpoints.step_of(latest), config)
 
 
 def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
@@ -85,7 +89,7 @@ def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
     Raises:
         UserError: as `load`, or the run is of the other network, or had other data or another size.
     """
-    config, found = open_run(model_dir)
+    config, found = read_run(model_dir)
     if found != network:
         what = NETWORK_TITLES.get(found, config["settings"]["script"])
         raise UserError(f"{model_dir}: is a run of {what} where one of {NETWORK_TITLES[network]} is wanted")

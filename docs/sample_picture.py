@@ -17,7 +17,7 @@ ROWS, COLUMNS = 3, 6
 
 
 def main() -> None:
-    """Shows the first test images in a grid, with their labels; those in brackets are difficult."""
+    """Shows the first test images in a grid, with their labels; those in parentheses are difficult."""
     data_dir = make_sample(Path("cache") / "sample")
     ids, values = read_lists(data_dir, "test")
     figure = Figure((12, 6.6), layout="constrained")

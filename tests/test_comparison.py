@@ -3,13 +3,21 @@ from pathlib import Path
 
 import pytest
 
-from common import comparison, run_files
+from common import comparison, figures, run_files
 from common.errors import UserError
 
 MIXUP = {"script": "06_mixup", "network": "caffenet", "alpha": 0.2}
 
 
-def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings) -> Path:
+def write_run(
+    folder: Path,
+    steps: tuple[int, ...],
+    data: str = "a",
+    train_loss: float = 0.3,
+    test_loss: float = 0.4,
+    mAP: float = 0.2,
+    **settings,
+) -> Path:
     folder.mkdir()
     splits = {"trainval": {"images": 20, "digest": data}, "test": {"images": 10, "digest": data}}
     settings = {
@@ -27,8 +35,10 @@ def write_run(folder: Path, steps: tuple[int, ...], data: str = "a", **settings)
     }
     (folder / "config.json").write_text(json.dumps(config))
     for step in steps:
-        line = {"step": step, "train_loss": 0.3, "test_loss": 0.4, "mAP": 0.2, "mAP_guessing": 0.1}
-        run_files.append_metrics(folder, line | {"AP": {"cat": 0.1 + step / 1000, "dog": 0.3}})
+        line = {"step": step, "train_loss": train_loss, "test_loss": test_loss, "mAP": mAP}
+        run_files.append_metrics(
+            folder, line | {"mAP_guessing": 0.1, "AP": {"cat": 0.1 + step / 1000, "dog": 0.3}}
+        )
     return folder
 
 
@@ -38,14 +48,36 @@ def test_figures_are_of_the_iterations_that_both_were_evaluated_at(tmp_path, mon
     drawn = []
     monkeypatch.setattr(comparison, "_curves", lambda ours, theirs, *rest: drawn.append((ours, theirs)))
     comparison.check_baseline(run, baseline)
-    comparison.write_figures(run, baseline, "mixup")
+    comparison.write_figures(run, baseline)
     ((ours, theirs),) = drawn
     assert [line["step"] for line in ours] == [line["step"] for line in theirs] == [20]
 
 
+def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", (10, 20), **MIXUP)
+    baseline = write_run(tmp_path / "baseline", (10, 20), mAP=0.3, test_loss=0.6, train_loss=0.5)
+    drawn = []
+    for module in (comparison, figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)
+    comparison.write_figures(run, baseline)
+    curves, bars = drawn
+    for figure in (curves.get_suptitle(), bars.axes[0].get_title()):
+        assert "CaffeNet with mixup and its baseline baseline" in figure and "noise (20 trainval" in figure
+    losses, scores = (
+        {line.get_label(): line.get_xydata().tolist() for line in axes.lines} for axes in curves.axes
+    )
+    assert losses == {
+        "mixup, training, on mixtures": [[10, 0.3], [20, 0.3]], "mixup, test": [[10, 0.4], [20, 0.4]],
+        "baseline, training": [[10, 0.5], [20, 0.5]], "baseline, test": [[10, 0.6], [20, 0.6]],
+    }  # fmt: skip
+    assert scores["mixup"] == [[10, 0.2], [20, 0.2]] and scores["baseline"] == [[10, 0.3], [20, 0.3]]
+    labels = [text.get_text() for text in bars.axes[0].get_legend().get_texts()]
+    assert labels == ["mixup, iteration 20, mAP 0.200", "baseline, iteration 20, mAP 0.300"]
+
+
 def test_figures_are_written_into_the_runs_folder(tmp_path):
-    run, baseline = write_run(tmp_path / "run", (10, 20)), write_run(tmp_path / "baseline", (10, 20))
-    paths = comparison.write_figures(run, baseline, "mixup")
+    run, baseline = write_run(tmp_path / "run", (10, 20), **MIXUP), write_run(tmp_path / "baseline", (10, 20))
+    paths = comparison.write_figures(run, baseline)
     assert [path.name for path in paths] == ["with_baseline.png", "ap_with_baseline.png"]
     assert all(path.parent == run / "figures" and path.stat().st_size > 10_000 for path in paths)
 
@@ -53,7 +85,7 @@ def test_figures_are_written_into_the_runs_folder(tmp_path):
 def test_runs_without_a_common_iteration_are_refused(tmp_path):
     run, baseline = write_run(tmp_path / "run", (10,)), write_run(tmp_path / "baseline", (20,))
     with pytest.raises(UserError, match="was evaluated at none of the iterations"):
-        comparison.write_figures(run, baseline, "mixup")
+        comparison.write_figures(run, baseline)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +103,15 @@ def test_a_baseline_that_differs_in_more_than_the_change_is_refused(tmp_path, ot
     baseline = write_run(tmp_path / "baseline", (10,), **other)
     with pytest.raises(UserError, match=named):
         comparison.check_baseline(run, baseline)
+
+
+def test_weights_to_start_from_are_the_same_wherever_they_lie(tmp_path):
+    vgg16 = {"network": "vgg16", "init_from": "/data/vgg_16.ckpt", "restore_up_to": "fc7"}
+    run = write_run(tmp_path / "run", (), **MIXUP | vgg16)
+    tuned = {"script": "04_pascal_vgg16_finetune", "restore_up_to": "fc7"}
+    comparison.check_baseline(run, write_run(tmp_path / "a", (10,), **tuned, init_from="vgg_16.ckpt"))
+    with pytest.raises(UserError, match="init_from keras and not /data/vgg_16.ckpt"):
+        comparison.check_baseline(run, write_run(tmp_path / "b", (10,), **tuned, init_from="keras"))
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -34,6 +34,18 @@ def test_neighbours_are_those_of_brute_force_in_float64(points, metric):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_neighbours_are_right_where_all_images_look_much_the_same_to_a_network(points, metric):
+    narrow = 50 + points / 10
+    np.testing.assert_array_equal(features.nearest(narrow, metric, 7), brute_force(narrow, metric, 7))
+
+
+def test_by_cosine_an_image_without_any_feature_is_at_a_right_angle_to_all_others():
+    vectors = np.array([[0, 0], [1, 0], [3, 0.1], [1, 2], [-1, 0.1]], np.float32)
+    found = features.nearest(vectors, "cosine", 4)
+    assert found[1].tolist() == [2, 3, 0, 4]  # 0 between what points the same way and what points away
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_an_image_is_never_its_own_neighbour_even_beside_its_double(points, metric):
     doubled = np.concatenate([points[:20], points[:20]])
     found = features.nearest(doubled, metric, 39)
@@ -73,21 +85,38 @@ def test_images_of_different_classes_are_chosen():
     rng = np.random.default_rng(1)
     labels = (rng.random((60, 8)) < 0.15).astype(int)
     labels[:, 5] = 0  # a class that no image shows
-    chosen = features.choose_of_different_classes(labels, 6, np.random.default_rng(0))
+    chosen = features.choose_of_different_classes(labels, np.ones_like(labels), 6, np.random.default_rng(0))
     assert len(set(chosen)) == 6
     # Images can be matched to classes, each to one of its own.
     matched = maximum_bipartite_matching(csr_array(labels[chosen]), perm_type="column")
     assert np.all(matched >= 0)
-    assert chosen == features.choose_of_different_classes(labels, 6, np.random.default_rng(0))
-    assert chosen != features.choose_of_different_classes(labels, 6, np.random.default_rng(1))
-    assert len(features.choose_of_different_classes(labels, 20, np.random.default_rng(0))) == 7
+    assert chosen == features.choose_of_different_classes(
+        labels, np.ones_like(labels), 6, np.random.default_rng(0)
+    )
+    assert chosen != features.choose_of_different_classes(
+        labels, np.ones_like(labels), 6, np.random.default_rng(1)
+    )
+    assert (
+        len(features.choose_of_different_classes(labels, np.ones_like(labels), 20, np.random.default_rng(0)))
+        == 7
+    )
 
 
 def test_an_image_of_one_class_is_preferred_to_one_of_several():
     labels = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 1]])
     for seed in range(5):
-        chosen = features.choose_of_different_classes(labels, 3, np.random.default_rng(seed))
+        chosen = features.choose_of_different_classes(
+            labels, np.ones_like(labels), 3, np.random.default_rng(seed)
+        )
         assert sorted(chosen) == [1, 3, 4]  # 4 shows two, as few as there are for the last class
+
+
+def test_an_image_that_may_show_another_class_counts_as_showing_it():
+    labels = np.array([[1, 0], [1, 0], [0, 1]])
+    weights = np.array([[1, 0], [1, 1], [1, 1]])
+    for seed in range(5):
+        chosen = features.choose_of_different_classes(labels, weights, 2, np.random.default_rng(seed))
+        assert sorted(chosen) == [1, 2]
 
 
 def test_random_images_are_distinct_and_the_same_for_the_same_seed():

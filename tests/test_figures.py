@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from common import figures, hooks, run_figures, run_files, summary_figures
+from common import figures, hooks, run_figures, run_files, summaries, summary_figures
 from common.errors import UserError
 from common.input import Examples
 from tests import tiny_run
@@ -45,6 +46,22 @@ def test_loss_curves_show_every_evaluation(tmp_path, monkeypatch):
     assert axes.get_xlabel() == "iteration" and "nats" in axes.get_ylabel()
     assert "CaffeNet, x" in axes.get_title()
     assert len(axes.get_legend().get_texts()) == 2
+
+
+def test_score_curves_show_every_evaluation_beside_guessing(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
+    evaluations = [{"step": 10, "mAP": 0.2, "other": 0.3}, {"step": 20, "mAP": 0.4, "other": 0.1}]
+    scores = {"mAP": "mean AP", "other": "11 points"}
+    figures.score_curves(evaluations, scores, 0.07, "CaffeNet, x", tmp_path / "mAP.png")
+    (axes,) = drawn[0].axes
+    first, second, guessing = axes.lines
+    assert first.get_xydata().tolist() == [[10, 0.2], [20, 0.4]]
+    assert second.get_xydata().tolist() == [[10, 0.3], [20, 0.1]]
+    assert set(guessing.get_ydata()) == {0.07}
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["mean AP", "11 points", "guessing, 0.070"]
+    assert "CaffeNet, x" in axes.get_title() and axes.get_xlabel() == "iteration"
 
 
 def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
@@ -107,6 +124,26 @@ def test_the_figure_of_the_training_is_what_tensorboard_has(tmp_path, monkeypatc
         by_step = {step: of[f"{line.get_label()}/kernel"] for step, of in largest.items() if of}
         assert dict(line.get_xydata()) == pytest.approx(by_step) and len(by_step) == 3
     assert [axes.get_xlabel() for axes in drawn[0].axes] == ["iteration"] * 3
+
+
+def test_gradients_that_are_0_throughout_are_named(tmp_path, monkeypatch):
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    for step in (1, 2):
+        gradients = {"conv1/kernel": np.zeros(9), "fc8/kernel": np.array([-0.5, 0.25])}
+        summaries.write_histograms(writer, step, "gradients", gradients)
+        with writer.as_default(step):
+            tf.summary.scalar("train/loss", 0.7)
+            tf.summary.scalar("train/learning_rate", 0.1)
+    writer.close()
+    drawn = []
+    monkeypatch.setattr(summary_figures, "save", lambda figure, path: drawn.append(figure) or path)
+    summary_figures.training(tmp_path, "x", tmp_path / "training.png")
+    axes = drawn[0].axes[2]
+    shown = {
+        text.get_text(): line for text, line in zip(axes.get_legend().get_texts(), axes.lines, strict=True)
+    }
+    assert shown["conv1: 0"].get_ydata().tolist() == [0, 0]
+    assert shown["fc8"].get_ydata().tolist() == [0.5, 0.5]
 
 
 def test_without_tensorboard_files_there_is_no_figure_of_the_training(tmp_path):

@@ -201,6 +201,20 @@ def test_what_other_hooks_print_at_the_start_stands_before_the_bar(tmp_path, mon
     assert "training:" not in before and "training:" in after
 
 
+@pytest.mark.parametrize(("up_to", "wanted"), [("conv5_3", False), ("fc6", True), ("fc8", True)])
+def test_the_classifier_is_fetched_only_where_it_is_restored(tmp_path, monkeypatch, up_to, wanted):
+    asked = []
+
+    def fetch(init_from, with_classifier):
+        asked.append(with_classifier)
+        raise UserError("enough")
+
+    monkeypatch.setattr(hooks.pretrained, "open_weights", fetch)
+    with pytest.raises(UserError, match="enough"):
+        hooks.Restore("keras", up_to).begin(tiny_run.estimator(tmp_path)[0])
+    assert asked == [wanted]
+
+
 def test_given_weights_start_a_new_run_and_not_one_that_goes_on(tmp_path, capsys):
     tiny_run.run(tmp_path / "given", 10)
     weights = hooks.Restore(str(tmp_path / "given"), "conv1")

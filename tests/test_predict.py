@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,16 @@ def test_what_can_not_be_predicted_is_named(run, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         predict.main(["--model_dir", str(run)])
     assert stopped.value.code == 2
+
+
+def test_a_damaged_checkpoint_is_named_with_a_way_out(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    data = copy / "ckpt-2.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    assert f"{copy / 'ckpt-2'}: is damaged; its training's command goes on" in refused(
+        "--model_dir", copy, "--export", tmp_path / "out"
+    )
 
 
 # A process that has TensorFlow, and nothing of this project.

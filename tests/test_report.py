@@ -77,6 +77,16 @@ def test_a_run_has_its_command_table_figures_settings_time_and_machine(tmp_path)
     assert len(page.pictures) == 3  # loss, mAP, AP per class, drawn from its log
 
 
+def test_the_time_is_that_of_the_iterations_at_their_rates(tmp_path):
+    run = write_run(tmp_path / "run", "02_pascal_alexnet")
+    rates = [(600, 10.0), (1_200, 5.0)]  # 600 iterations of 10 images at 10 a second, then at 5 a second
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    (run / "metrics.jsonl").unlink()
+    for line, (step, rate) in zip(lines, rates, strict=True):
+        run_files.append_metrics(run, {**line, "step": step, "images_per_second": rate})
+    assert "30.0 minutes of training" in Page(report.write_report([run], tmp_path / "report.html")).text
+
+
 def test_a_folder_may_be_a_run_or_hold_runs(tmp_path):
     write_run(tmp_path / "runs" / "a", "02_pascal_alexnet")
     write_run(tmp_path / "runs" / "b", "02_pascal_alexnet", seed=1)
@@ -124,8 +134,9 @@ def test_an_analysis_is_shown_with_its_command_gains_shares_and_figures(tmp_path
 def test_a_damaged_analysis_is_left_out_and_named(tmp_path, capsys, content):
     folder = write_analysis(tmp_path / "runs" / "05_analysis")
     (folder / "analysis.json").write_text(content)
-    report.write_report([tmp_path / "runs"], tmp_path / "report.html")
+    page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
     assert capsys.readouterr().err.startswith(f"{folder}: left out")
+    assert page.text.count("No run yet") == len(QUESTIONS)
 
 
 def test_a_run_that_has_not_ended_says_so_and_shows_no_figure_that_it_drew_before(tmp_path):

@@ -15,6 +15,7 @@ class Config(RunOptions):
     steps: int = option(100, "iterations", resumable=True)
     learning_rate: float = option(0.001, "of SGD")
     stages: tuple[int, ...] = option((1, 2), "a tuple")
+    init_from: str | None = option(None, "weights")
 
 
 def split(labels: float = 1.0, count: int = 3) -> Examples:
@@ -43,7 +44,7 @@ def test_config_holds_settings_data_versions_and_device(tmp_path):
     config = run_files.read_config(open_run(tmp_path / "a" / "run", learning_rate=0.5))
     assert config["settings"] == {
         "script": "02_pascal_alexnet", "seed": 0, "precision": "float32", "skip_bad_images": False,
-        "learning_rate": 0.5, "stages": [1, 2],
+        "learning_rate": 0.5, "stages": [1, 2], "init_from": None,
     }  # fmt: skip
     assert config["resumable_settings"]["steps"] == 100
     assert config["data"]["name"] == "built-in sample" and config["data"]["splits"]["test"]["images"] == 3
@@ -60,6 +61,13 @@ def test_more_steps_and_moved_folders_are_the_same_run(tmp_path):
     open_run(tmp_path)
     open_run(tmp_path, steps=200, data_dir="elsewhere", cache_dir=tmp_path / "other")
     assert run_files.read_config(tmp_path)["resumable_settings"]["steps"] == 200
+
+
+def test_weights_to_start_from_may_have_been_moved(tmp_path):
+    run_files.append_metrics(open_run(tmp_path, init_from="vgg_16.ckpt"), {"step": 1})
+    open_run(tmp_path, init_from="/data/vgg_16.ckpt")
+    with pytest.raises(UserError, match="init_from /data/vgg_16.ckpt became keras"):
+        open_run(tmp_path, init_from="keras")
 
 
 @pytest.mark.parametrize("changed", [{"learning_rate": 0.1}, {"seed": 1}, {"stages": (1,)}])

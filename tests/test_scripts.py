@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from common import cli
 from common.errors import UserError
+from common.mixup import mix
 from common.run_files import read_config, read_metrics
 from common.sample import make_sample
 from common.voc_layout import CLASSES
@@ -265,6 +266,28 @@ def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, tmp_p
     assert (settings["learning_rate"], settings["decay_steps"], settings["alpha"]) == (0.001, 10_000, 0.2)
     ours, theirs = read_metrics(tmp_path / "run"), read_metrics(caffenet_run)
     assert ours[0]["train_loss"] != theirs[0]["train_loss"]
+
+
+def test_mixup_of_the_fine_tuned_vgg16_restores_and_mixes_as_it_is_told(
+    voc, vgg16_run, tmp_path, capsys, monkeypatch
+):
+    folder, _, _ = vgg16_run
+    told = []
+
+    def note(*batch, **settings):
+        told.append({name: settings[name] for name in ("alpha", "one_share", "seed")})
+        return mix(*batch, **settings)
+
+    monkeypatch.setattr("common.mixup.mix", note)
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--eval_batch_size", "8"]
+    arguments += ["--network", "vgg16", "--init_from", str(folder), "--batch_size", "2"]
+    arguments += ["--learning_rate", "0", "--alpha", "0.7", "--share_per", "batch", "--seed", "5"]
+    load("06_mixup.py").main([*arguments, "--steps", "1", "--model_dir", str(tmp_path / "run")])
+    assert "initialised: fc8\n" in capsys.readouterr().out
+    assert told and all(one == {"alpha": 0.7, "one_share": True, "seed": 5} for one in told)
+    readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(f)) for f in (folder, tmp_path / "run")]
+    key = "weights/conv3_2/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+    np.testing.assert_array_equal(*(reader.get_tensor(key) for reader in readers))
 
 
 def test_mixups_solvers_are_those_of_the_networks_own_tasks():

@@ -31,15 +31,25 @@ def tensors(folder, tag: str) -> dict[int, np.ndarray]:
 
 @pytest.mark.parametrize(
     "values",
-    [[1, np.nextafter(np.float32(1), 2)], [-3e38, 3e38], [0.5, 0.5], [np.nan, np.inf]],
-    ids=["narrow", "wide", "equal", "not finite"],
+    [[1, np.nextafter(np.float32(1), 2)], [-3e38, 3e38], [0.5, 0.5], [0, 0], [0.5, np.nan, -np.inf]],
+    ids=["narrow", "wide", "equal", "zeros", "one finite"],
 )
-def test_a_histogram_of_any_range_counts_what_is_finite(tmp_path, writer, values):
+def test_a_histogram_of_any_range_has_its_ends_and_counts_what_is_finite(tmp_path, writer, values):
     array = np.array(values, np.float32)
     summaries.write_histograms(writer, 5, "weights", {"fc8/bias": array})
     writer.close()
     ((step, bins),) = tensors(tmp_path, "weights/fc8/bias").items()
-    assert step == 5 and bins[:, 2].sum() == np.isfinite(array).sum()
+    finite = array[np.isfinite(array)]
+    assert step == 5 and bins[:, 2].sum() == len(finite)
+    assert (bins[0, 0], bins[-1, 1]) == (finite.min(), finite.max())
+
+
+def test_what_is_nowhere_finite_has_no_histogram(tmp_path, writer):
+    summaries.write_histograms(
+        writer, 5, "weights", {"fc8/bias": np.full(4, np.nan), "fc8/kernel": np.ones(3)}
+    )
+    writer.close()
+    assert read(tmp_path).Tags()["tensors"] == ["weights/fc8/kernel"]
 
 
 def test_an_image_has_its_caption_beneath_and_its_pixels_as_they_are(tmp_path, writer):
