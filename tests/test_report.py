@@ -176,8 +176,11 @@ def test_a_large_picture_becomes_a_jpeg(tmp_path):
 
 def test_the_committed_results_make_a_page():
     """Those of today's version; `find_runs` leaves out the others, and says so."""
-    (run,) = [run for run in report.find_runs([command_line.ROOT / "results"]) if run.name == "demo"]
-    assert run.has_ended and run.command.startswith("DATA_DIR= python 02_pascal_alexnet.py ")
+    runs = {run.name: run for run in report.find_runs([command_line.ROOT / "results"])}
+    assert all(run.has_ended for run in runs.values())
+    assert runs["demo"].command.startswith("DATA_DIR= python 02_pascal_alexnet.py ")
+    tuned = "--learning_rate 0.001 --init_from vgg_16.ckpt --restore_up_to conv5_3 --model_dir runs/vgg16"
+    assert tuned in runs["vgg16-finetuned-1e-3"].command
 
 
 def test_a_missing_folder_and_a_damaged_run_are_one_line(tmp_path):
