@@ -13,6 +13,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from common.sample import make_sample  # noqa: E402
+
 # Written out again, and not taken from the package: the tests' own idea of VOC's layout.
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
@@ -26,6 +28,12 @@ def precision_policy():
     keras.mixed_precision.set_global_policy("float32")
     yield
     keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def voc(tmp_path_factory) -> Path:
+    """The built-in sample with few images: 16 and 8 to train on, 12 to test."""
+    return make_sample(tmp_path_factory.mktemp("sample"), train=16, val=8, test=12)
 
 
 @dataclass(frozen=True)

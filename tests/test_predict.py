@@ -1,6 +1,5 @@
 """Predictions and exported files against a real run's evaluation."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -13,28 +12,17 @@ from PIL import Image
 
 from common import export, predict, trained
 from common.errors import UserError
-from common.sample import make_sample
 from common.voc_layout import CLASSES
-
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def voc(tmp_path_factory) -> Path:
-    return make_sample(tmp_path_factory.mktemp("sample"), train=8, val=4, test=12)
+from tests.scripts import load
 
 
 @pytest.fixture(scope="module")
 def run(voc, tmp_path_factory) -> Path:
     """CaffeNet after two iterations in float32."""
     folder = tmp_path_factory.mktemp("run")
-    specification = importlib.util.spec_from_file_location("alexnet", ROOT / "02_pascal_alexnet.py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["alexnet"] = module
-    specification.loader.exec_module(module)
     arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--init", "xavier"]
     arguments += ["--model_dir", str(folder / "run"), "--steps", "2", "--precision", "float32"]
-    module.main([*arguments, "--batch_size", "4"])
+    load("02_pascal_alexnet.py").main([*arguments, "--batch_size", "4"])
     return folder / "run"
 
 
