@@ -1,12 +1,14 @@
-"""Decoding into the cache against a loop of Pillow, and the memory of training on what is decoded.
+"""Decoding into the cache against a loop of Pillow, and what training out of it costs as it grows.
 
     python -m benchmarks.cache
 
-Decoding: 1,000 generated JPEGs of VOC's size, the two in turns. Memory: CaffeNet is trained for 160 steps of
-64 images, so that it reads 10,240, out of 1,000, of 10,000 and of 100,000, most of the last in a sparse file,
-each in a process of its own.
+Decoding: 1,000 generated JPEGs of VOC's size, the two in turns, and a second start that finds them decoded.
+Training: out of 1,000, of 10,000 and of 100,000 images, in turns, each in a process of its own, 160 steps
+of CaffeNet with 64 images, so that it reads 10,240; the 100,000 are a sparse file, most of which is a hole.
 """
 
+import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from common import cli
 
 SIZE, COUNT, TURNS = 256, 1_000, 3
 BATCH, STEPS = 64, 160
+COUNTS = (1_000, 10_000, 100_000)
 
 
 def write_jpegs(folder: Path) -> list[Path]:
@@ -36,6 +39,7 @@ def write_jpegs(folder: Path) -> list[Path]:
 
 
 def time_pillow(paths: list[Path]) -> float:
+    """Seconds that a loop takes to decode and resize images."""
     started = time.perf_counter()
     images = np.empty((len(paths), SIZE, SIZE, 3), np.uint8)
     for number, path in enumerate(paths):
@@ -45,6 +49,7 @@ def time_pillow(paths: list[Path]) -> float:
 
 
 def time_cache(paths: list[Path], cache_dir: Path) -> float:
+    """Seconds until images are there, decoded by this call or by an earlier one."""
     from common.image_cache import cached_images
 
     started = time.perf_counter()
@@ -61,7 +66,7 @@ def write_images(path: Path, count: int) -> None:
 
 
 def measure_training(path: Path) -> None:
-    """Prints the seconds a step and the highest resident memory of this process, in GB."""
+    """Prints seconds a batch of the input alone and a step, and this process' highest resident memory, GB."""
     cli.import_tensorflow()
     from benchmarks import setting
     from common import device
@@ -69,36 +74,62 @@ def measure_training(path: Path) -> None:
     device.set_precision("auto")
     images = np.load(path, mmap_mode="r")
     examples = setting.as_examples(images, np.zeros((len(images), 20), np.float32))
+    train_input = setting.train_input("caffenet", BATCH, examples)
+    clock = setting.Clock()
+    for _ in train_input.from_step(0).take(STEPS):
+        clock.tick()
+    alone = statistics.median(np.diff(clock.times)[2:])
     with tempfile.TemporaryDirectory() as folder:
         estimator = setting.make_estimator("caffenet", Path(folder))
-        train_input = setting.train_input("caffenet", BATCH, examples)
         seconds = statistics.median(setting.time_steps(estimator, train_input, STEPS))
     status = Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    print(f"{seconds} {peak / 1e6}")
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))  # units of 1,024 bytes
+    print(f"{alone} {seconds} {peak * 1024 / 1e9}")
+
+
+def compare_decoding() -> None:
+    """Prints what a loop of Pillow, the cache, and a second start take."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_jpegs(Path(folder))
+        turns = []
+        for turn in range(TURNS):
+            cache_dir = Path(folder) / f"cache{turn}"
+            turns.append((time_pillow(paths), time_cache(paths, cache_dir), time_cache(paths, cache_dir)))
+    pillow, cache, again = (statistics.median(times) for times in zip(*turns, strict=True))
+    print(f"decoding {COUNT:,} JPEGs: Pillow in a loop {pillow:.2f} s, the cache {cache:.2f} s")
+    print(f"{pillow / cache:.2f} times as fast; a second start {again:.3f} s")
+
+
+def compare_training() -> None:
+    """Prints what training costs for each number of images: medians, and the memory of every turn."""
+    measured: dict[int, list[list[float]]] = {count: [] for count in COUNTS}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {count: Path(folder) / f"{count}.npy" for count in COUNTS}
+        for count, path in paths.items():
+            write_images(path, count)
+        os.sync()  # so that none trains while another's images are still being written
+        for _ in range(TURNS):
+            for count, path in paths.items():
+                command = [sys.executable, "-m", "benchmarks.cache", "--train_on", str(path)]
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                measured[count].append([float(number) for number in output.split()])
+    print(f"{'images':>8} {'ms a batch':>11}{'a step':>11} {'peak memory':>12}")
+    for count, turns in measured.items():
+        alone, seconds, peaks = zip(*turns, strict=True)
+        times = [f"{1000 * statistics.median(of):11.1f}" for of in (alone, seconds)]
+        each = ", ".join(f"{peak:.2f}" for peak in peaks)
+        print(f"{count:>8,} {''.join(times)} {statistics.median(peaks):>9.2f} GB  ({each})")
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        measure_training(Path(sys.argv[1]))
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train_on", type=Path, help=argparse.SUPPRESS)  # one turn, in a process of its own
+    train_on = parser.parse_args().train_on
+    if train_on:
+        measure_training(train_on)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_jpegs(Path(folder))
-        turns = [
-            (time_pillow(paths), time_cache(paths, Path(folder) / f"cache{turn}")) for turn in range(TURNS)
-        ]
-    pillow, cache = (statistics.median(times) for times in zip(*turns, strict=True))
-    print(f"decoding {COUNT:,} JPEGs: Pillow in a loop {pillow:.2f} s, the cache {cache:.2f} s")
-    print(f"{pillow / cache:.2f} times as fast")
-    print(f"{'images':>8} {'ms a step':>10} {'peak memory':>12}")
-    for count in (1_000, 10_000, 100_000):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "images.npy"
-            write_images(path, count)
-            command = [sys.executable, "-m", "benchmarks.cache", str(path)]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        seconds, peak = map(float, output.split())
-        print(f"{count:>8,} {1000 * seconds:>10.1f} {peak:>9.2f} GB")
+    compare_decoding()
+    compare_training()
     cli.import_tensorflow()
     from benchmarks import setting
 
@@ -106,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

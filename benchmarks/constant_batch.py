@@ -5,7 +5,8 @@
 The two take turns in one process.
 """
 
-import statistics
+import argparse
+import functools
 import tempfile
 from pathlib import Path
 
@@ -30,22 +31,20 @@ class Constant(TrainInput):
 
 
 def main() -> None:
+    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     precision = device.set_precision("auto")
+    print(f"CaffeNet, batch {BATCH}, {precision}, {setting.describe_machine()}")
     real = setting.train_input("caffenet", BATCH)
     constant = Constant(real.examples, BATCH, 0, lambda images, step, first: images[:, :227, :227])
-    seconds: dict[str, list[float]] = {"real, augmented input": [], "one constant batch": []}
     with tempfile.TemporaryDirectory() as folder:
         estimator = setting.make_estimator("caffenet", Path(folder))
-        for _ in range(TURNS):
-            for times, train_input in zip(seconds.values(), (real, constant), strict=True):
-                times += setting.time_steps(estimator, train_input, STEPS)
-    print(f"CaffeNet, batch {BATCH}, {precision}, {setting.describe_machine()}")
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    for name, median in medians.items():
-        print(f"{name:<25} {1000 * median:8.1f} ms a step")
-    with_input, without = medians.values()
+        measures = {
+            name: functools.partial(setting.time_steps, estimator, train_input, STEPS)
+            for name, train_input in {"real, augmented input": real, "one constant batch": constant}.items()
+        }
+        with_input, without = setting.median_in_turns(measures, TURNS)
     print(f"{with_input / without:.3f} times the step without input")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Pixels of the squares that each network takes.
+CROPS = {"caffenet": 227, "vgg16": 224, "mnist": 28}
+
 
 def photos(count: int = 1_000) -> tuple[np.ndarray, np.ndarray]:
     """As from VOC: images uint8 (N, 256, 256, 3), labels float32 (N, 20)."""

@@ -2,19 +2,21 @@
 
     python -m benchmarks.machine_limit
 
-The limit of a layer is the longer of two times: its multiplications at the rate of a large bfloat16 matrix
-product, and the bytes that it can't do without at the rate of a stream over memory; the limit of a step is
-the sum over the layers, forward, backward and update. Copies that are made beyond that, of weights in
-bfloat16 for example, are not in the limit: they are part of what is lost. Both rates are measured before each
-turn of steps, and the best of all turns is the machine's.
+The limit of a product is the longer of two times: its multiplications at the rate of a large bfloat16 matrix
+product, and its bytes at the rate of a stream over memory; pooling and the update have bytes alone. The limit
+of a step is the sum over the layers. The bytes are those of bfloat16 products and an update after them, with
+weights and velocities in float32; copies beyond that, of weights in bfloat16 for example, are part of what is
+lost. Both rates are measured before each turn of steps, and the best of all turns is the machine's.
 """
 
+import argparse
 import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from common import cli
 
@@ -28,6 +30,14 @@ from common import device  # noqa: E402
 
 BATCH, STEPS, TURNS = 10, 4, 6
 _HALF, _SINGLE = 2, 4  # bytes of bfloat16 and float32
+
+# What a step consists of.
+FORWARD = "convolutions, forward"
+OF_INPUT = "convolutions, gradient of the input"
+OF_KERNEL = "convolutions, gradient of the kernel"
+DENSE = "products of fc6 to fc8, forward and backward"
+POOLING = "pooling"
+UPDATE = "momentum update"
 
 
 def _best_rate(amount: float, function: Callable[[], object], repeats: int = 5) -> float:
@@ -72,37 +82,52 @@ class Machine:
         self.operations, self.moved = max(self.operations, operations), max(self.moved, moved)
 
 
-def step_limit(
-    model: keras.Model, batch_size: int, operations_a_second: float, bytes_a_second: float
-) -> tuple[float, float, float]:
-    """Operations, bytes and the least seconds of one step of `batch_size` images."""
-    operations = moved = seconds = 0.0
+class Part(NamedTuple):
+    """One operation of a step.
+
+    Attributes:
+        kind: FORWARD, OF_INPUT, OF_KERNEL, DENSE, POOLING or UPDATE.
+        operations: a multiplication and an addition are two.
+        moved: bytes that it reads and writes at the least.
+    """
+
+    kind: str
+    operations: int
+    moved: int
+
+    def limit(self, machine: Machine) -> float:
+        """The least seconds that it can take."""
+        return max(self.operations / machine.operations, self.moved / machine.moved)
+
+
+def step_parts(model: keras.Model, batch_size: int) -> Iterator[Part]:
+    """What one training step of `batch_size` images consists of, layer by layer."""
     computing = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense | keras.layers.MaxPooling2D)
     ]
     for layer in computing:
-        entering = batch_size * math.prod(layer.input.shape[1:])
-        leaving = batch_size * math.prod(layer.output.shape[1:])
-        # Forward reads what enters and writes what leaves; backward reads what entered and the gradient of
-        # what left, and writes the gradient of what entered, except of the images.
-        first = layer is computing[0]
-        layer_bytes = _HALF * ((2 if first else 3) * entering + 2 * leaving)
-        layer_operations = 0
-        if layer.weights:
-            weights = math.prod(layer.kernel.shape)
-            products = weights * batch_size * math.prod(layer.output.shape[1:-1])
-            layer_operations = 2 * products * (2 if first else 3)
-            # Read forward and backward; its gradient written and read; weight and velocity read and written.
-            layer_bytes += _SINGLE * 8 * weights
-        operations += layer_operations
-        moved += layer_bytes
-        seconds += max(layer_operations / operations_a_second, layer_bytes / bytes_a_second)
-    return operations, moved, seconds
+        # Of what enters and what leaves, and as much of their gradients.
+        entering = _HALF * batch_size * math.prod(layer.input.shape[1:])
+        leaving = _HALF * batch_size * math.prod(layer.output.shape[1:])
+        if not layer.weights:
+            yield Part(POOLING, 0, entering + leaving)
+            yield Part(POOLING, 0, 2 * entering + leaving)
+            continue
+        dense = isinstance(layer, keras.layers.Dense)
+        weights = math.prod(layer.kernel.shape)
+        operations = 2 * weights * batch_size * math.prod(layer.output.shape[1:-1])
+        yield Part(DENSE if dense else FORWARD, operations, entering + leaving + _SINGLE * weights)
+        yield Part(DENSE if dense else OF_KERNEL, operations, entering + leaving + _HALF * weights)
+        if layer is not computing[0]:  # nobody wants a gradient of the images
+            yield Part(DENSE if dense else OF_INPUT, operations, entering + leaving + _SINGLE * weights)
+        # The gradient is read, weight and velocity are read and written.
+        yield Part(UPDATE, 0, (_HALF + 4 * _SINGLE) * weights)
 
 
 def main() -> None:
+    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     precision = device.set_precision("bfloat16")
     machine = Machine()
     rows = []
@@ -119,7 +144,9 @@ def main() -> None:
     print(f"at best {machine.operations / 1e9:.0f} GFLOP/s, {machine.moved / 1e9:.1f} GB/s")
     print(f"{'batch ' + str(BATCH):<12} {'GFLOP':>8} {'GB':>6} {'limit':>9} {'measured':>9} {'ratio':>6}")
     for network, model, measured in rows:
-        operations, moved, limit = step_limit(model, BATCH, machine.operations, machine.moved)
+        parts = list(step_parts(model, BATCH))
+        operations, moved = sum(part.operations for part in parts), sum(part.moved for part in parts)
+        limit = sum(part.limit(machine) for part in parts)
         print(
             f"{network:<12} {operations / 1e9:>8.0f} {moved / 1e9:>6.2f} {1000 * limit:>6.0f} ms "
             f"{1000 * measured:>6.0f} ms {limit / measured:>6.2f}"
@@ -128,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

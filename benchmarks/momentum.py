@@ -5,7 +5,8 @@
 The two take turns in one process; weights are compared in float32 from the same start.
 """
 
-import statistics
+import argparse
+import functools
 import tempfile
 from pathlib import Path
 
@@ -18,12 +19,14 @@ import numpy as np  # noqa: E402
 
 from benchmarks import setting  # noqa: E402
 from common import device, optimizers  # noqa: E402
+from common.estimator import Estimator  # noqa: E402
 
 TURNS, STEPS, BATCH = 10, 20, 10
 OPTIMIZERS = {"MomentumSGD": optimizers.MomentumSGD, "keras.optimizers.SGD": keras.optimizers.SGD}
 
 
-def estimators(folder: str) -> dict:
+def estimators(folder: str) -> dict[str, Estimator]:
+    """CaffeNet with each of the two, from the same start."""
     return {
         name: setting.make_estimator("caffenet", Path(folder) / name, make(0.001, 0.9))
         for name, make in OPTIMIZERS.items()
@@ -43,22 +46,19 @@ def largest_difference() -> float:
 
 
 def main() -> None:
+    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     precision = device.set_precision("auto")
-    train_input = setting.train_input("caffenet", BATCH)
-    seconds: dict[str, list[float]] = {name: [] for name in OPTIMIZERS}
-    with tempfile.TemporaryDirectory() as folder:
-        both = estimators(folder)
-        for _ in range(TURNS):
-            for name, estimator in both.items():
-                seconds[name] += setting.time_steps(estimator, train_input, STEPS)
     print(f"CaffeNet, batch {BATCH}, {precision}, {setting.describe_machine()}")
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    for name, median in medians.items():
-        print(f"{name:<25} {1000 * median:8.1f} ms a step")
-    ours, keras_own = medians.values()
+    train_input = setting.train_input("caffenet", BATCH)
+    with tempfile.TemporaryDirectory() as folder:
+        measures = {
+            name: functools.partial(setting.time_steps, estimator, train_input, STEPS)
+            for name, estimator in estimators(folder).items()
+        }
+        ours, keras_own = setting.median_in_turns(measures, TURNS)
     print(f"{keras_own / ours:.2f} times as fast")
     print(f"largest relative difference of weights after 50 steps in float32: {largest_difference():.1e}")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

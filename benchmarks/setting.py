@@ -1,6 +1,8 @@
 """What the benchmarks of this project's own side share: networks with their solvers, inputs, a clock."""
 
+import statistics
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -12,8 +14,6 @@ from common import augment, device, hooks, losses, networks, optimizers
 from common.estimator import Estimator
 from common.input import Examples, TrainInput
 
-CROPS = {"caffenet": 227, "vgg16": 224}
-
 
 class Clock(hooks.Hook):
     """Notes the time at every step."""
@@ -22,6 +22,7 @@ class Clock(hooks.Hook):
         self.times = [time.perf_counter()]
 
     def tick(self) -> None:
+        """Notes it once more."""
         self.times.append(time.perf_counter())
 
     def after_step(self, estimator: Estimator, step: int, done: hooks.Step) -> None:
@@ -34,6 +35,7 @@ def describe_machine() -> str:
 
 
 def as_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
+    """A split of images uint8 (N, H, W, C) and their labels, all of which count."""
     weights = np.ones(labels.shape, np.float32)
     ids = [str(number) for number in range(len(images))]
     return Examples("noise", images, labels, weights, ids, [str(number) for number in range(20)])
@@ -48,7 +50,7 @@ def train_input(network: str, batch_size: int, examples: Examples | None = None)
     """As the network's task has it; of generated images unless others are given."""
 
     def crop_and_flip(images, step, first):
-        return augment.random_crop_and_flip(images, CROPS[network], 0, step, first)
+        return augment.random_crop_and_flip(images, generated.CROPS[network], 0, step, first)
 
     if network == "mnist":
         digits = as_examples(*generated.digits())
@@ -75,3 +77,23 @@ def time_steps(estimator: Estimator, input: TrainInput, steps: int, warm_up: int
     clock = Clock()
     estimator.train(input, estimator.step + warm_up + steps, [clock])
     return np.diff(clock.times)[warm_up:].tolist()
+
+
+def median_in_turns(measures: Mapping[str, Callable[[], list[float]]], turns: int) -> list[float]:
+    """Lets each measure its steps once in every turn, and prints what each came to.
+
+    Args:
+        measures: by name, functions that give seconds of some steps.
+        turns: how often.
+
+    Returns:
+        The median of all of its steps for each, in seconds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(turns):
+        for name, measure in measures.items():
+            seconds[name] += measure()
+    for name, times in seconds.items():
+        print(f"{name:<25} {1000 * statistics.median(times):8.1f} ms a step")
+    print(f"medians of {turns} turns of {len(times) // turns}")
+    return [statistics.median(times) for times in seconds.values()]

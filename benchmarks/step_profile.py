@@ -2,7 +2,8 @@
 
     python -m benchmarks.step_profile caffenet
 
-One operation runs at a time here, on all cores, so that their times add up to the step's.
+One operation runs at a time here, on all cores, so that their times add up to the step's. Beside each kind
+stands the least that it can take, see `benchmarks.machine_limit`.
 """
 
 import argparse
@@ -17,20 +18,21 @@ cli.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
 
-from benchmarks import setting  # noqa: E402
+from benchmarks import machine_limit, setting  # noqa: E402
 from common import device  # noqa: E402
 
 STEPS, BATCH = 10, 10
+INPUT = "input"  # is made beside the step before
 # Kinds by the name of the kernel, the first that fits.
 KINDS = {
-    "convolutions, gradient of the kernel": ("Conv2DBackpropFilter",),
-    "convolutions, gradient of the input": ("Conv2DBackpropInput",),
-    "convolutions, forward": ("Conv2D",),
-    "products of fc6 to fc8, forward and backward": ("MatMul",),
-    "momentum update": ("ApplyKerasMomentum",),
+    machine_limit.OF_KERNEL: ("Conv2DBackpropFilter",),
+    machine_limit.OF_INPUT: ("Conv2DBackpropInput",),
+    machine_limit.FORWARD: ("Conv2D",),
+    machine_limit.DENSE: ("MatMul",),
+    machine_limit.UPDATE: ("ApplyKerasMomentum",),
     "casts between float32 and bfloat16": ("Cast",),
-    "pooling": ("MaxPool",),
-    "input, beside the step": ("GatherV2", "PyFunc"),
+    machine_limit.POOLING: ("MaxPool",),
+    INPUT: ("GatherV2", "PyFunc"),
 }
 
 
@@ -57,13 +59,13 @@ def read_profile(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", choices=["caffenet", "vgg16"])
     network = parser.parse_args().network
     tf.config.threading.set_inter_op_parallelism_threads(1)
     precision = device.set_precision("auto")
+    machine = machine_limit.Machine()
+    machine.measure()
     train_input = setting.train_input(network, BATCH)
     with tempfile.TemporaryDirectory() as folder:
         estimator = setting.make_estimator(network, Path(folder) / "run")
@@ -72,11 +74,18 @@ def main() -> None:
         whole = sum(setting.time_steps(estimator, train_input, STEPS, warm_up=0))
         tf.profiler.experimental.stop()
         kinds = read_profile(Path(folder))
+    machine.measure()
+    limits = collections.Counter()
+    for part in machine_limit.step_parts(estimator.model, BATCH):
+        limits[part.kind] += part.limit(machine)
+    kinds.pop(INPUT, None)
     print(f"{setting.describe_machine()}, {precision}")
-    print(f"{network}, batch {BATCH}: {1000 * whole / STEPS:.0f} ms a step")
+    print(f"{network}, batch {BATCH}: {1000 * whole / STEPS:.0f} ms a step, the mean of {STEPS}")
+    print(f"{'':<46} {'measured':>11} {'':>6} {'at least':>11}")
     for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):
-        print(f"{kind:<46} {1000 * seconds / STEPS:8.1f} ms {seconds / whole:6.1%}")
+        each, least = 1000 * seconds / STEPS, 1000 * limits[kind]
+        print(f"{kind:<46} {each:8.1f} ms {seconds / whole:6.1%} {least:8.1f} ms")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -11,7 +11,7 @@ cli.import_tensorflow()
 
 import numpy as np  # noqa: E402
 
-from benchmarks import setting  # noqa: E402
+from benchmarks import generated, setting  # noqa: E402
 from common import augment, device  # noqa: E402
 from common.input import EvalInput  # noqa: E402
 
@@ -26,7 +26,7 @@ def time_training(network: str, batch_size: int, steps: int) -> list[float]:
 def time_evaluation(network: str, batch_size: int, steps: int) -> list[float]:
     """Seconds of each of `steps` batches of prediction, after two batches for warming up."""
     photos = setting.photos((steps + 2) * batch_size)
-    crop = setting.CROPS[network]
+    crop = generated.CROPS[network]
     test_input = EvalInput(photos, batch_size, lambda images: augment.center_crop(images, crop))
     clock = setting.Clock()
     with tempfile.TemporaryDirectory() as folder:
