@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,8 +94,14 @@ class RunCheckpoints:
         if reasons:
             raise UserError(f"{reasons[0]}, and there is no other; give another --model_dir")
 
+    def _remove_partial_saves(self) -> None:
+        # Each save that was cut short leaves one, under a name of its own and as large as a checkpoint.
+        for folder in self._model_dir.glob("ckpt-*_temp"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     @functools.cached_property
     def _manager(self) -> tf.train.CheckpointManager:
+        self._remove_partial_saves()
         try:
             tf.train.get_checkpoint_state(str(self._model_dir))
         except ValueError:  # its list of checkpoints is damaged, which the manager wouldn't take
@@ -114,6 +121,7 @@ class RunCheckpoints:
             try:
                 self._latest = Path(self._manager.save(checkpoint_number=step))
             except tf.errors.OpError as error:
+                self._remove_partial_saves()
                 reason = re.sub(r"\{\{.*?\}\} ", "", str(error).strip().splitlines()[0])[:200]
                 raise UserError(
                     f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then the same "

@@ -11,6 +11,7 @@ import importlib.util
 import math
 import os
 import shlex
+import signal
 import sys
 import types
 import typing
@@ -138,8 +139,10 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
         arguments["metavar"] = element.__name__.upper()
     elif hint in (int, float):
         arguments |= {"type": _parse_bounded(hint, field.metadata), "metavar": hint.__name__.upper()}
+    elif hint is Path:  # a shell leaves ~ as it is behind "="
+        arguments |= {"type": lambda text: Path(os.path.expanduser(text)), "metavar": "PATH"}
     else:
-        arguments |= {"type": hint, "metavar": "PATH" if hint is Path else hint.__name__.upper()}
+        arguments |= {"type": hint, "metavar": hint.__name__.upper()}
     if field.default is not None:
         shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         arguments["help"] += f" (default: {shown})"
@@ -214,18 +217,40 @@ def _lost_workers_explained() -> Iterator[None]:
         raise
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which like Ctrl-C lets what is half done be cleared away."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def _say(line: str) -> None:
+    """Prints to stderr, if anybody is left to read it."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    kinds = (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else MemoryError
+    return isinstance(error, kinds)
+
+
 def run(main: Callable[[], Any]) -> NoReturn:
     """Runs a script's `main` as a command: user errors and Ctrl-C end it with one line and no traceback.
 
     Raises:
-        SystemExit: 0 when `main` returns; 2 for a `UserError`, or where a file or the disk is at fault;
-            130 for Ctrl-C and 143 for SIGTERM.
+        SystemExit: 0 when `main` returns; 2 for a `UserError`, or where a file, the disk or the memory is at
+            fault; 130 for Ctrl-C and 143 for SIGTERM.
     """
+    signal.signal(signal.SIGTERM, _terminate)
+    script = Path(sys.argv[0]).name
     try:
         with _lost_workers_explained():
             main()
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        _say(f"{script}: {error}")
         sys.exit(2)
     except Interrupted as interrupted:
         # --fresh would start anew once more, and its folder has a number that only this run knows.
@@ -233,13 +258,19 @@ def run(main: Callable[[], Any]) -> NoReturn:
         if interrupted.model_dir and "--fresh" in sys.argv:
             arguments += ["--model_dir", str(interrupted.model_dir)]  # of two the last one counts
         command = shlex.join(["python", *arguments])
-        print(f"interrupted and saved; this goes on from here: {command}", file=sys.stderr)
+        _say(f"interrupted and saved; this goes on from here: {command}")
         sys.exit(128 + interrupted.signal)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from what there is", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        _say("\ninterrupted; the same command goes on from what there is")
+        sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{Path(sys.argv[0]).name}: {where}{error.strerror or error}", file=sys.stderr)
+        _say(f"{script}: {where}{error.strerror or error}")
+        sys.exit(2)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        _say(f"{script}: not enough memory ({reason}); lower --batch_size, --eval_batch_size or --image_size")
         sys.exit(2)
     sys.exit(0)

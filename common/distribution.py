@@ -6,6 +6,7 @@ The global batch is what it is on one device; every replica takes its slice of t
 import hashlib
 import json
 import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,23 @@ def start(name: str) -> None:
     if name == "mirrored":
         strategy = tf.distribute.MirroredStrategy()
     else:
-        _check_tf_config(os.environ.get("TF_CONFIG"))
+        workers = _check_tf_config(os.environ.get("TF_CONFIG"))
+        # TensorFlow waits outside of Python, whose own handler would never be reached.
+        by_python = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        print(f"waiting for the workers of TF_CONFIG, {', '.join(workers)}; Ctrl-C stops", flush=True)
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"TF_CONFIG: the worker can't start ({reason}); is its port free?") from error
+        finally:
+            signal.signal(signal.SIGINT, by_python)
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow has put in its own
     tf.distribute.experimental_set_strategy(strategy)
 
 
-def _check_tf_config(text: str | None) -> None:
+def _check_tf_config(text: str | None) -> list[str]:
+    """The workers' addresses."""
     example = (
         'for example {"cluster": {"worker": ["one:2222", "two:2222"]}, '
         '"task": {"type": "worker", "index": 0}}'
@@ -67,6 +75,7 @@ def _check_tf_config(text: str | None) -> None:
         raise UserError(f"TF_CONFIG: is not what is expected, {example}") from error
     if not whole:
         raise UserError(f"TF_CONFIG: its workers or its task are wrong, {example}")
+    return workers
 
 
 def explain_lost_worker(error: Exception) -> None:

@@ -174,7 +174,8 @@ class Estimator:
             with interruption.watching() as self._watch, contextlib.ExitStack() as closing:
                 if chief:
                     run_files.rewind_metrics(self.model_dir, self.step)
-                    summaries.rewind_events(self.model_dir, self.step)
+                    evaluated = {line["step"] for line in run_files.read_metrics(self.model_dir)}
+                    summaries.rewind_events(self.model_dir, self.step, self.step in evaluated)
                 for hook in acting:
                     closing.callback(hook.close, self)
                     hook.begin(self)
@@ -194,6 +195,8 @@ class Estimator:
         except interruption.Interrupted as interrupted:
             interrupted.model_dir = self.model_dir
             raise
+        finally:
+            self._watch = interruption.Watch()
 
     def _make_steps(self, input: TrainInput, steps: int, hooks: Sequence[Hook]) -> Iterator[tuple[int, Step]]:
         """Yields each step's number and outcome. What a step keeps for a hook, it keeps on every worker."""
@@ -279,7 +282,7 @@ class Estimator:
 
         Returns:
             The last evaluation, a line of metrics.jsonl: "step", "train_loss" (the mean since the
-            evaluation before; None where this process made no step), "test_loss", "images_per_second" in
+            evaluation before; None where no step was made since), "test_loss", "images_per_second" in
             training, "best" (of the headline metric, so far) and the metrics.
         """
         evaluation = Evaluate(test_input, eval_every, steps)

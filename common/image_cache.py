@@ -73,7 +73,11 @@ def _stamp(path: Path) -> str:
 
 
 def cached_images(
-    cache_dir: Path, paths: Sequence[Path], size: int, skip_bad: bool = False
+    cache_dir: Path,
+    paths: Sequence[Path],
+    size: int,
+    skip_bad: bool = False,
+    remedy: str = "replace it",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decoded images, from the cache or by decoding them into it.
 
@@ -82,6 +86,7 @@ def cached_images(
         paths: the JPEG files. Another list, name, size or date of any decodes anew.
         size: pixels along each side.
         skip_bad: leave out images that can't be decoded, and say how many, instead of raising.
+        remedy: what the error says to do about one that can't be decoded.
 
     Returns:
         images: uint8 (N, size, size, 3) RGB, memory-mapped and read-only; N images could be decoded.
@@ -95,31 +100,39 @@ def cached_images(
     stem = hashlib.sha256(material.encode()).hexdigest()[:20]
     path = cache_dir / f"images-{stem}.npy"
     skipped_path = cache_dir / f"images-{stem}.skipped.json"
-    images = _open(path)
-    if images is None or (len(images) < len(paths) and not skipped_path.exists()):
+    images, skipped = _open(path, size), _read_skipped(skipped_path)
+    if images is None or (len(images) < len(paths) and len(images) + len(skipped) != len(paths)):
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
-            _decode_into(path, skipped_path, paths, size, skip_bad)
+            _decode_into(path, skipped_path, paths, size, skip_bad, remedy)
         except OSError as error:
             raise UserError(
                 f"{cache_dir}: can't write decoded images ({error.strerror}); "
                 f"{len(paths) * size * size * 3 / 1e9:.1f} GB are needed, --cache_dir names another folder"
             ) from error
-        images = np.load(path, mmap_mode="r")
+        images, skipped = np.load(path, mmap_mode="r"), _read_skipped(skipped_path)
     kept = np.ones(len(paths), bool)
     if len(images) < len(paths):
-        skipped = json.loads(skipped_path.read_text())
         kept[skipped] = False
         print(f"images that can't be read and are left out: {len(skipped):,}", file=sys.stderr)
     return images, kept
 
 
-def _open(cache_file: Path) -> np.ndarray | None:
-    """The images of a cache file; None where there is none, or it isn't whole."""
+def _open(cache_file: Path, size: int) -> np.ndarray | None:
+    """The images of a cache file; None where there is none, or it is damaged."""
     try:
-        return np.load(cache_file, mmap_mode="r")
+        images = np.load(cache_file, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return None
+    return images if images.dtype == np.uint8 and images.shape[1:] == (size, size, 3) else None
+
+
+def _read_skipped(skipped_file: Path) -> list[int]:
+    """Numbers of the images that were left out; none where there is no list, or it is damaged."""
+    try:
+        return json.loads(skipped_file.read_text())
+    except (OSError, ValueError):
+        return []
 
 
 def _decode_all(paths: Sequence[Path], size: int) -> Iterator[np.ndarray | BadImageError]:
@@ -139,7 +152,7 @@ def _decode_all(paths: Sequence[Path], size: int) -> Iterator[np.ndarray | BadIm
 
 
 def _decode_into(
-    cache_file: Path, skipped_file: Path, paths: Sequence[Path], size: int, skip_bad: bool
+    cache_file: Path, skipped_file: Path, paths: Sequence[Path], size: int, skip_bad: bool, remedy: str
 ) -> None:
     """Writes the .npy file of all images that can be decoded, and a list of the others' numbers."""
     bad: list[int] = []
@@ -155,10 +168,7 @@ def _decode_into(
                 print(f"{paths[index]}: {image}", file=sys.stderr)
                 bad.append(index)
             else:
-                raise UserError(
-                    f"{paths[index]}: {image}; replace it, or have --skip_bad_images leave such images out "
-                    "of training"
-                )
+                raise UserError(f"{paths[index]}: {image}; {remedy}")
         if len(bad) == len(paths):
             raise UserError(f"{paths[0]}: none of {len(paths):,} images can be read")
         file.seek(0)

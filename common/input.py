@@ -62,7 +62,10 @@ def _forget_pages(images: np.ndarray) -> None:
     Otherwise a process would grow, epoch by epoch, to the size of the whole file.
     """
     if isinstance(images, np.memmap):
-        images.base.madvise(mmap.MADV_DONTNEED)
+        mapping = images.base
+        while isinstance(mapping, np.ndarray):  # of a slice: what it is a slice of
+            mapping = mapping.base
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 class TrainInput:

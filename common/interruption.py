@@ -42,8 +42,10 @@ class Watch:
         if self.signal is not None:
             os._exit(128 + number)
         self.signal = number
-        # os.write, since print isn't safe in a signal handler.
-        os.write(sys.__stderr__.fileno(), b"\nstopping after this step; once more to stop at once\n")
+        # os.write, since print isn't safe in a signal handler. There may be no stderr, or, as behind a `tee`
+        # that Ctrl-C has ended, nobody who reads it.
+        with contextlib.suppress(OSError, AttributeError):
+            os.write(sys.__stderr__.fileno(), b"\nstopping after this step; once more to stop at once\n")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import gzip
 import logging
 import math
+import os
 import socket
 import struct
 import zlib
@@ -149,7 +150,7 @@ def load_data(options: RunOptions) -> Data:
         UserError: `data_dir` is given and a file in it is missing or damaged.
     """
     if options.data_dir is not None:
-        return _from_files(Path(options.data_dir))
+        return _from_files(Path(os.path.expanduser(options.data_dir)))
     try:
         return _from_tfds()
     except Exception as error:  # of the network, the disk or a checksum: any kind

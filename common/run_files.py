@@ -140,6 +140,8 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
     made = checkpoints.completed(model_dir)
+    if not made:
+        _check_replaceable(model_dir)
     if made or (model_dir / "metrics.jsonl").exists():
         changed = _differences(read_config(model_dir), run)
         if changed:
@@ -155,6 +157,30 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     except OSError as error:
         raise UserError(f"{model_dir}: can't be written ({error.strerror})") from error
     return model_dir
+
+
+def _check_replaceable(model_dir: Path) -> None:
+    """Raises UserError where a run that begins in the folder would replace what can't be made again."""
+    config, log = model_dir / "config.json", model_dir / "metrics.jsonl"
+    if not config.exists():
+        others = [*model_dir.glob("events.out.tfevents.*"), *model_dir.glob("*.ckpt*")]
+        others += [path for path in (model_dir / "checkpoint", log) if path.exists()]
+        if others:
+            raise UserError(
+                f"{model_dir}: holds {others[0].name}, but no config.json of a run of this project; give "
+                "another --model_dir"
+            )
+        return
+    evaluations = read_metrics(model_dir)
+    plan = read_config(model_dir)["resumable_settings"]
+    if evaluations and (
+        evaluations[-1]["step"] > plan.get("checkpoint_every", math.inf)
+        or evaluations[-1]["step"] >= plan.get("steps", math.inf)
+    ):
+        raise UserError(
+            f"{model_dir}: its checkpoints are gone, and training would begin anew and replace its log of "
+            f"{evaluations[-1]['step']:,} iterations; give another --model_dir, or --fresh"
+        )
 
 
 def explain_full_disk(error: Exception, model_dir: Path) -> None:

@@ -17,13 +17,18 @@ _LINE_HEIGHT = 16  # pixels
 _SMALLEST_SHOWN = 96  # pixels; a caption needs room
 
 
-def rewind_events(model_dir: Path, step: int) -> None:
+def _is_of_evaluation(event: tf.compat.v1.Event) -> bool:
+    return any(value.tag.startswith("test/") for value in event.summary.value)
+
+
+def rewind_events(model_dir: Path, step: int, evaluated: bool) -> None:
     """Drops what was written after `step`, which a run that resumes there will write again.
 
     Args:
         model_dir: of the run; its event files are rewritten where need be, a record that was cut short
             goes.
         step: at which it goes on; at 0 all goes.
+        evaluated: whether its evaluation at `step` is complete; otherwise what is written of it goes too.
     """
     for path in sorted(model_dir.glob("events.out.tfevents.*")):
         if step == 0:
@@ -32,7 +37,9 @@ def rewind_events(model_dir: Path, step: int) -> None:
         kept, whole = [], True
         try:
             for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-                if tf.compat.v1.Event.FromString(record).step <= step:
+                event = tf.compat.v1.Event.FromString(record)
+                made_again = event.step == step and not evaluated and _is_of_evaluation(event)
+                if event.step <= step and not made_again:
                     kept.append(record)
                 else:
                     whole = False

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +15,25 @@ from common.image_cache import cached_images
 from common.input import Data, Examples
 from common.voc_layout import CLASSES, Split, list_path
 
-SAMPLE = "sample"
-
 # Letters, digits and inner dots, so that an id can't name a file outside JPEGImages.
 _IMAGE_ID = re.compile(r"\w[\w-]*(\.[\w-]+)*", re.ASCII)
 
 
-def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
+class Location(NamedTuple):
+    """Where a data set is.
+
+    Attributes:
+        folder: it holds `JPEGImages` and `ImageSets`.
+        name: what to call the data set in run folders.
+        title: what to call it in figures.
+    """
+
+    folder: Path
+    name: str
+    title: str
+
+
+def locate(data_dir: str | None, cache_dir: Path) -> Location:
     """Finds the data set.
 
     Args:
@@ -28,9 +41,6 @@ def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
             above it, or "tfds" for TensorFlow Datasets' `voc/2007`. None: the environment's
             `DATA_DIR`, as the handout exports it; without that the built-in sample, said in one line.
         cache_dir: where the built-in sample, or what TensorFlow Datasets gave, is written.
-
-    Returns:
-        The folder that holds `JPEGImages` and `ImageSets`, and what to call the data set in run folders.
 
     Raises:
         UserError: there is no such folder, or it isn't VOC's.
@@ -47,15 +57,16 @@ def locate(data_dir: str | None, cache_dir: Path) -> tuple[Path, str]:
                 "--cache_dir names another folder"
             ) from error
         print(f"no --data_dir and no $DATA_DIR: the built-in sample of drawings, {location}")
-        return location, SAMPLE
+        return Location(location, "sample", "built-in sample")
     if not data_dir:
         raise UserError("--data_dir is empty; is $DATA_DIR set? Leave --data_dir out for the built-in sample")
     if data_dir == "tfds":
-        return voc_tfds.make_voc_layout(cache_dir / "tfds"), "VOC2007"
+        return Location(voc_tfds.make_voc_layout(cache_dir / "tfds"), "VOC2007", "VOC2007")
     given = Path(os.path.expanduser(data_dir))  # leaves the home of an unknown user as it is
     for folder in (given, given / "VOC2007", given / "VOCdevkit" / "VOC2007"):
         if os.path.isdir(folder / "ImageSets" / "Main") and os.path.isdir(folder / "JPEGImages"):
-            return folder, folder.resolve().name
+            name = folder.resolve().name
+            return Location(folder, name, name)
     problem = "has no JPEGImages and ImageSets/Main" if os.path.isdir(given) else "is not a folder"
     raise UserError(
         f"{given}: {problem}; give {asked_by} the VOC2007 folder, or 'tfds', "
@@ -123,7 +134,10 @@ def load_examples(
     """`load_pascal`, together with the images' ids."""
     ids, values = read_lists(data_dir, split)
     paths = [data_dir / "JPEGImages" / f"{i}.jpg" for i in ids]
-    images, kept = cached_images(cache_dir, paths, size, skip_bad_images)
+    remedy = "replace it, or have --skip_bad_images leave such images out of training"
+    if split == "test":
+        remedy = "replace it, every test image is scored"
+    images, kept = cached_images(cache_dir, paths, size, skip_bad_images, remedy)
     values = values[kept]
     return Examples(
         split=split,
@@ -136,11 +150,11 @@ def load_examples(
 
 
 def load_pascal(
-    data_dir: Path,
+    data_dir: str | Path,
     split: Split,
     size: int = 256,
     *,
-    cache_dir: Path = Path("cache"),
+    cache_dir: str | Path = "cache",
     skip_bad_images: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Loads a split of PASCAL VOC 2007 for multi-label classification (handout Q1.1).
@@ -160,7 +174,7 @@ def load_pascal(
     Raises:
         UserError: a list or an image is missing or damaged, or the cache can't be written.
     """
-    examples = load_examples(data_dir, split, size, cache_dir, skip_bad_images)
+    examples = load_examples(Path(data_dir), split, size, Path(cache_dir), skip_bad_images)
     return examples.images, examples.labels, examples.weights
 
 
@@ -171,9 +185,9 @@ def _require_positives(data_dir: Path, test: Examples) -> None:
 
 def load_test(options: DataOptions, size: int) -> Examples:
     """The test split of the data that the options name; see `load_data`."""
-    data_dir, _ = locate(options.data_dir, options.cache_dir)
-    test = load_examples(data_dir, "test", size, options.cache_dir)
-    _require_positives(data_dir, test)
+    folder = locate(options.data_dir, options.cache_dir).folder
+    test = load_examples(folder, "test", size, options.cache_dir)
+    _require_positives(folder, test)
     return test
 
 
@@ -189,8 +203,8 @@ def load_data(options: RunOptions, size: int) -> Data:
     Raises:
         UserError: as `locate` and `load_pascal`, or nothing is to be found on any test image.
     """
-    data_dir, name = locate(options.data_dir, options.cache_dir)
-    train = load_examples(data_dir, "trainval", size, options.cache_dir, options.skip_bad_images)
-    test = load_examples(data_dir, "test", size, options.cache_dir)
-    _require_positives(data_dir, test)
-    return Data(name, "built-in sample" if name == SAMPLE else name, train, test)
+    folder, name, title = locate(options.data_dir, options.cache_dir)
+    train = load_examples(folder, "trainval", size, options.cache_dir, options.skip_bad_images)
+    test = load_examples(folder, "test", size, options.cache_dir)
+    _require_positives(folder, test)
+    return Data(name, title, train, test)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import tensorflow as tf
 
 from common import cli
 from common.cli import option
@@ -45,6 +46,8 @@ def test_without_flags_every_field_has_its_default():
         (["--rate", "1"], "rate", 1.0),
         (["--name", "a b"], "name", "a b"),
         (["--folder", "x/y"], "folder", Path("x/y")),
+        (["--folder=~/y"], "folder", Path.home() / "y"),
+        (["--folder", "~no_such_user/y"], "folder", Path("~no_such_user/y")),
         (["--fast"], "fast", True),
         (["--fast", "--no-fast"], "fast", False),
         (["--kind", "square"], "kind", "square"),
@@ -164,6 +167,35 @@ def test_ctrl_c_is_code_130_without_traceback(capsys):
     out, err = capsys.readouterr()
     assert out == "" and len(err.strip().splitlines()) == 1
     assert "interrupted; the same command goes on" in err
+
+
+def test_sigterm_clears_away_what_is_half_done():
+    program = (
+        "import os, signal, time\n"
+        "from common import cli\n"
+        "def main():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('cleared')\n"
+        "cli.run(main)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (143, "cleared\n")
+    assert ended.stderr == "\ninterrupted; the same command goes on from what there is\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith more")],
+)
+def test_too_little_memory_is_one_line_and_code_2(error, capsys):
+    def main():
+        raise error
+
+    assert exit_code(main) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "not enough memory (" in err and "lower --batch_size" in err
 
 
 def test_a_programming_error_keeps_its_traceback():

@@ -225,6 +225,16 @@ def test_when_a_worker_lacks_its_data_the_other_ends_with_a_line_too(tmp_path):
     assert "another worker is gone" in lines[0] and "no data" in lines[1]
 
 
+def test_a_worker_that_waits_for_the_others_says_so_and_can_be_stopped(tmp_path):
+    config, _ = configs_of_two()
+    process = start(tmp_path, 5, "--strategy", "multiworker", tf_config=config)
+    hosts = ", ".join(config["cluster"]["worker"])
+    assert process.stdout.readline() == f"waiting for the workers of TF_CONFIG, {hosts}; Ctrl-C stops\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize(
     "text",
     [

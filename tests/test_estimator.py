@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
-from common import cli, hooks, interruption, losses, optimizers
+from common import cli, hooks, interruption, losses, optimizers, run_files
 from common.errors import UserError
 from common.estimator import Estimator
 from common.interruption import Interrupted
@@ -131,6 +131,32 @@ def test_a_process_that_is_sent_a_signal_goes_on_as_if_it_was_not(whole, tmp_pat
     assert stopped.returncode == code and "Traceback" not in stopped.stderr
     assert child(tmp_path, 64).returncode == 0
     assert_same_run(whole, tmp_path)
+
+
+def test_a_signal_saves_also_where_nobody_reads_what_is_said(tmp_path):
+    """As in `python ... 2>&1 | tee log`, where Ctrl-C ends `tee` too."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tests.tiny_run", str(tmp_path), "64", "--signal", "15", "13", "step"]
+    ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=writer)
+    os.close(writer)
+    assert ended.returncode == 143
+    assert (tmp_path / "ckpt-13.index").exists()
+
+
+def test_an_estimator_that_was_interrupted_can_still_evaluate(tmp_path):
+    made, config = tiny_run.estimator(tmp_path)
+    with pytest.raises(Interrupted):
+        made.train(tiny_run.train_input(config), 5, [tiny_run.SignalAt(signal.SIGTERM, 2, "step")])
+    assert made.evaluate(tiny_run.test_input())["loss"] > 0
+
+
+def test_what_a_save_that_was_cut_short_has_left_is_removed_by_the_next(tmp_path):
+    left = tmp_path / "ckpt-7_temp"
+    left.mkdir()
+    (left / "part-00000-of-00001.data-00000-of-00001.tempstate123").touch()
+    tiny_run.run(tmp_path, 10)
+    assert not left.exists() and (tmp_path / "ckpt-10.index").exists()
 
 
 def test_a_second_signal_stops_at_once():
@@ -345,6 +371,22 @@ def test_an_interrupted_last_evaluation_leaves_the_numbers_of_a_prolonged_run_as
     with pytest.raises(Interrupted):
         tiny_run.run(tmp_path / "stopped", 20, stop)
     tiny_run.run(tmp_path / "stopped", 20)
+    tiny_run.run(tmp_path / "stopped", 40)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_an_evaluation_that_lost_its_line_stands_once_in_tensorboard(tmp_path, monkeypatch):
+    """It was interrupted, and when it was made up for the process ended before the line was written."""
+    tiny_run.run(tmp_path / "whole", 40)
+    with pytest.raises(Interrupted):
+        tiny_run.run(tmp_path / "stopped", 40, tiny_run.SignalAt(signal.SIGTERM, 25, "evaluation"))
+
+    def end(model_dir, line):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_files, "append_metrics", end)
+        tiny_run.run(tmp_path / "stopped", 40)
     tiny_run.run(tmp_path / "stopped", 40)
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 

@@ -343,6 +343,25 @@ def test_a_cache_that_cannot_be_written_is_one_line(photos, tmp_path, below):
     assert message.startswith(f"{cache}: ") and "--cache_dir" in message and "\n" not in message
 
 
+@pytest.mark.parametrize("content", ["", "{", "[1"])
+def test_a_damaged_list_of_what_was_skipped_is_made_anew(photos, tmp_path, content, capsys):
+    photos[3].write_bytes(b"")
+    cached_images(tmp_path / "cache", photos, SIZE, skip_bad=True)
+    (skipped,) = (tmp_path / "cache").glob("*.skipped.json")
+    skipped.write_text(content)
+    _, kept = cached_images(tmp_path / "cache", photos, SIZE, skip_bad=True)
+    assert kept.tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("array", [np.zeros((5, 4)), np.zeros((5, SIZE, SIZE, 3), np.float32)])
+def test_a_cache_file_of_something_else_is_made_anew(photos, tmp_path, array):
+    cached_images(tmp_path / "cache", photos, SIZE)
+    (file,) = (tmp_path / "cache").iterdir()
+    np.save(file, array)
+    images, _ = cached_images(tmp_path / "cache", photos, SIZE)
+    np.testing.assert_array_equal(images, np.stack([by_pillow(path) for path in photos]))
+
+
 def test_a_damaged_cache_file_is_one_line_or_made_anew(photos, tmp_path):
     cached_images(tmp_path / "cache", photos, SIZE)
     (file,) = (tmp_path / "cache").iterdir()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,6 +143,23 @@ def test_the_workers_parts_of_a_split_are_the_split_in_order(examples, batch_siz
     test_input = EvalInput(examples, batch_size, lambda images: images)
     parts = [b for w in range(workers) for b in test_input.batches(w, workers).as_numpy_iterator()]
     np.testing.assert_array_equal(np.concatenate(parts), examples.images)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone tells")
+@pytest.mark.parametrize("part", [slice(None), slice(0, 300)], ids=["whole", "slice"])
+def test_a_process_does_not_grow_by_what_it_reads_of_a_mapped_file(tmp_path, part):
+    np.save(tmp_path / "images.npy", np.ones((400, 200, 200, 3), np.uint8))  # 48 MB
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")[part]
+    labels = np.ones((len(images), 1), np.float32)
+    mapped = Examples("train", images, labels, labels, [str(i) for i in range(len(images))], ("thing",))
+
+    def mapped_megabytes() -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) / 1024
+
+    before = mapped_megabytes()
+    assert len(take(TrainInput(mapped, 10, 0, as_given), 0, len(images) // 10)) == len(images) // 10
+    assert mapped_megabytes() - before < 15
 
 
 def test_a_mapped_file_gives_the_images_that_it_holds(examples, tmp_path):

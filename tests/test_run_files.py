@@ -108,6 +108,37 @@ def test_a_folder_where_nothing_was_saved_or_measured_may_be_tried_again(tmp_pat
     assert run_files.read_config(open_run(tmp_path, learning_rate=0.2))["settings"]["learning_rate"] == 0.2
 
 
+@pytest.mark.parametrize(("settings", "step"), [({"checkpoint_every": 50}, 60), ({}, 100)])
+def test_a_log_whose_checkpoints_are_gone_is_not_replaced(tmp_path, settings, step):
+    open_run(tmp_path, **settings)
+    run_files.append_metrics(tmp_path, {"step": step})
+    with pytest.raises(UserError, match=f"its checkpoints are gone, .* log of {step} iterations; .*--fresh"):
+        open_run(tmp_path, **settings)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_may_begin_anew(tmp_path):
+    open_run(tmp_path, checkpoint_every=50)
+    run_files.append_metrics(tmp_path, {"step": 50})  # comes before the checkpoint of the same step
+    open_run(tmp_path, checkpoint_every=50)
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoint", "events.out.tfevents.1.host", "metrics.jsonl", "vgg_16.ckpt", "model.ckpt-5.index"]
+)
+def test_a_folder_of_something_else_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("of another program")
+    with pytest.raises(UserError, match=f"holds {name}, but no config.json of a run"):
+        open_run(tmp_path)
+    assert (tmp_path / name).read_text() == "of another program"
+
+
+def test_a_config_of_another_program_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text('{"model": "bert"}')
+    with pytest.raises(UserError, match="config.json: can't be read"):
+        open_run(tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"model": "bert"}'
+
+
 def test_fewer_steps_than_were_made_leave_the_settings_of_the_run_alone(tmp_path):
     open_run(tmp_path, steps=200)
     (tmp_path / "ckpt-200.index").write_bytes(b"index")

@@ -43,6 +43,18 @@ def test_images_labels_and_weights_of_each_split(tiny, tmp_path, split):
     np.testing.assert_array_equal(weights, expected[..., 1])
 
 
+def test_folders_may_be_strings_as_the_handout_has_them(tiny, tmp_path):
+    images, _, _ = voc.load_pascal(str(tiny.folder), "test", 16, cache_dir=str(tmp_path / "cache"))
+    assert len(images) == len(tiny.ids["test"])
+
+
+@pytest.mark.parametrize(("split", "way_out"), [("trainval", "--skip_bad_images"), ("test", "is scored")])
+def test_what_to_do_about_a_bad_image_depends_on_its_split(tiny, tmp_path, split, way_out):
+    (tiny.folder / "JPEGImages" / f"{tiny.ids[split][0]}.jpg").write_bytes(b"no")
+    with pytest.raises(UserError, match=f"{tiny.ids[split][0]}.jpg: is not a JPEG; replace it, .*{way_out}"):
+        voc.load_examples(tiny.folder, split, 16, tmp_path / "cache")
+
+
 def test_examples_carry_their_ids(tiny, tmp_path):
     examples = voc.load_examples(tiny.folder, "test", 16, tmp_path / "cache")
     assert list(examples.ids) == tiny.ids["test"]
@@ -142,9 +154,12 @@ def no_data_dir(monkeypatch):
 @pytest.mark.parametrize("above", ["VOC2007", "VOCdevkit", "data"])
 def test_the_folder_or_one_above_it_is_accepted(tiny, tmp_path, no_data_dir, above):
     given = next(folder for folder in (tiny.folder, *tiny.folder.parents) if folder.name == above)
-    location, name = voc.locate(str(given), tmp_path)
-    assert location == tiny.folder
-    assert name == "VOC2007"
+    assert voc.locate(str(given), tmp_path) == (tiny.folder, "VOC2007", "VOC2007")
+
+
+def test_a_folder_of_ones_own_that_is_called_sample_is_not_the_built_in_one(tiny, tmp_path):
+    own = tiny.folder.rename(tmp_path / "sample")
+    assert voc.locate(str(own), tmp_path).title == "sample"
 
 
 def test_without_the_flag_data_dir_of_the_environment_counts(tiny, tmp_path, monkeypatch, capsys):
@@ -189,9 +204,9 @@ def test_without_any_data_the_built_in_sample_is_used_and_said(tmp_path, monkeyp
     if environment is not None:
         monkeypatch.setenv("DATA_DIR", environment)
     monkeypatch.setattr(sample, "make_sample", lambda root: root / "VOCdevkit" / "VOC2007")
-    location, name = voc.locate(None, tmp_path)
+    location, name, title = voc.locate(None, tmp_path)
     assert tmp_path in location.parents
-    assert name == "sample"
+    assert (name, title) == ("sample", "built-in sample")
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert "sample" in out and str(location) in out
@@ -206,7 +221,7 @@ def test_a_sample_that_cannot_be_written_is_one_line(tmp_path, no_data_dir):
 @pytest.mark.skipif(not REAL.exists(), reason="the real photos are not here")
 @pytest.mark.parametrize("split, size", [("train", 2957), ("val", 730), ("trainval", 3687), ("test", 1406)])
 def test_labels_and_weights_of_the_real_photos(monkeypatch, tmp_path, split, size):
-    def no_decoding(cache_dir, paths, size, skip_bad=False):
+    def no_decoding(cache_dir, paths, size, skip_bad, remedy):
         assert all(path.is_file() for path in paths)
         return np.empty((len(paths), 1, 1, 3), np.uint8), np.ones(len(paths), bool)
 

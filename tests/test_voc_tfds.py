@@ -23,7 +23,7 @@ def fetch(tmp_path, monkeypatch):
 
 
 def test_what_tensorflow_datasets_gives_equals_the_official_files(fetch, tmp_path):
-    made, _ = voc.locate("tfds", tmp_path / "cache")
+    made, *_ = voc.locate("tfds", tmp_path / "cache")
     for split in ("train", "val", "trainval", "test"):
         ids, values = voc.read_lists(made, split)
         expected_ids, expected_values = voc.read_lists(fetch, split)
