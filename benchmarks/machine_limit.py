@@ -6,7 +6,8 @@ The limit of a product is the longer of two times: its multiplications at the ra
 product, and its bytes at the rate of a stream over memory; pooling and the update have bytes alone. The limit
 of a step is the sum over the layers. The bytes are those of bfloat16 products and an update after them, with
 weights and velocities in float32; copies beyond that, of weights in bfloat16 for example, are part of what is
-lost. Both rates are measured before each turn of steps, and the best of all turns is the machine's.
+lost. Both rates are measured before each turn of steps, and the best of all turns is the machine's. What a
+convolution does can exceed the rate of the matrix product a little, so the limit isn't a law of nature.
 """
 
 import argparse
@@ -96,7 +97,7 @@ class Part(NamedTuple):
     moved: int
 
     def limit(self, machine: Machine) -> float:
-        """The least seconds that it can take."""
+        """Seconds that it takes at the machine's rates."""
         return max(self.operations / machine.operations, self.moved / machine.moved)
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.step_profile caffenet
 
 One operation runs at a time here, on all cores, so that their times add up to the step's. Beside each kind
-stands the least that it can take, see `benchmarks.machine_limit`.
+stands what it would take at the machine's rates, see `benchmarks.machine_limit`.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from benchmarks import machine_limit, setting  # noqa: E402
 from common import device  # noqa: E402
 
 STEPS, BATCH = 10, 10
+RATES = 4  # measurements of the machine's rates before the steps, and as many after them
 INPUT = "input"  # is made beside the step before
 # Kinds by the name of the kernel, the first that fits.
 KINDS = {
@@ -65,7 +66,8 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     precision = device.set_precision("auto")
     machine = machine_limit.Machine()
-    machine.measure()
+    for _ in range(RATES):
+        machine.measure()
     train_input = setting.train_input(network, BATCH)
     with tempfile.TemporaryDirectory() as folder:
         estimator = setting.make_estimator(network, Path(folder) / "run")
@@ -74,17 +76,19 @@ def main() -> None:
         whole = sum(setting.time_steps(estimator, train_input, STEPS, warm_up=0))
         tf.profiler.experimental.stop()
         kinds = read_profile(Path(folder))
-    machine.measure()
-    limits = collections.Counter()
+    for _ in range(RATES):
+        machine.measure()
+    at_rates = collections.Counter()
     for part in machine_limit.step_parts(estimator.model, BATCH):
-        limits[part.kind] += part.limit(machine)
+        at_rates[part.kind] += part.limit(machine)
     kinds.pop(INPUT, None)
     print(f"{setting.describe_machine()}, {precision}")
     print(f"{network}, batch {BATCH}: {1000 * whole / STEPS:.0f} ms a step, the mean of {STEPS}")
-    print(f"{'':<46} {'measured':>11} {'':>6} {'at least':>11}")
+    print(f"at best {machine.operations / 1e9:.0f} GFLOP/s, {machine.moved / 1e9:.1f} GB/s")
+    print(f"{'':<46} {'measured':>11} {'':>6} {'at these':>11}")
     for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):
-        each, least = 1000 * seconds / STEPS, 1000 * limits[kind]
-        print(f"{kind:<46} {each:8.1f} ms {seconds / whole:6.1%} {least:8.1f} ms")
+        each, expected = 1000 * seconds / STEPS, 1000 * at_rates[kind]
+        print(f"{kind:<46} {each:8.1f} ms {seconds / whole:6.1%} {expected:8.1f} ms")
 
 
 if __name__ == "__main__":
