@@ -4,7 +4,6 @@ import gzip
 import logging
 import math
 import os
-import socket
 import struct
 import zlib
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from common.cli import RunOptions
 from common.errors import UserError
 from common.input import Data, Examples
+from common.network import require_host
 
 SIZE = 28  # pixels along each side
 CLASSES = tuple("0123456789")
@@ -114,8 +114,7 @@ def _from_tfds() -> Data:
     logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of a folder that isn't there yet
     builder = tfds.builder("mnist")
     if not builder.is_prepared():
-        # Without a network the download itself would be tried again and again for minutes.
-        socket.getaddrinfo(_MIRROR, 443)
+        require_host(_MIRROR)
         builder.download_and_prepare()
     train, test = (builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test"))
     splits = [

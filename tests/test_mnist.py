@@ -1,6 +1,7 @@
 import gzip
 import socket
 import struct
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,7 @@ def test_without_data_and_network_scikit_learns_digits_stand_in(tmp_path, monkey
         raise OSError("host not found")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
     builder = tfds.builder
     monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=str(tmp_path)))
     data = mnist.load_data(RunOptions())

@@ -1,3 +1,6 @@
+import socket
+import urllib.request
+
 import pytest
 import tensorflow_datasets as tfds
 
@@ -16,6 +19,7 @@ def fetch(tmp_path, monkeypatch):
     def download_and_extract(self, archives):
         return {name: str(source.parent.parent) for name in archives}
 
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", download_and_extract)
     builder = tfds.builder
     monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=str(tmp_path / "tfds")))
@@ -40,10 +44,16 @@ def test_it_is_fetched_once(fetch, tmp_path, monkeypatch):
 
 
 def test_no_network_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    """At once: nothing is tried to be downloaded."""
+
     def no_network(*_):
         raise OSError("host not found\nmore about it")
 
-    monkeypatch.setattr(tfds, "builder", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    builder = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=str(tmp_path / "tfds")))
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", None)
     with pytest.raises(UserError) as refused:
         voc_tfds.make_voc_layout(tmp_path / "cache")
     assert "host not found" in str(refused.value) and "\n" not in str(refused.value)
