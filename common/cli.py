@@ -227,8 +227,11 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def _say(line: str) -> None:
     """Prints to stderr, if anybody is left to read it."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr)
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        # Python would try once more at its end, and change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
