@@ -8,7 +8,6 @@ The sides take turns, each in a process of its own, with input pipeline and all;
 of all their steps. Nothing else should run meanwhile.
 """
 
-import argparse
 import importlib.util
 import json
 import os
@@ -35,21 +34,16 @@ SIDES: tuple[tuple[str, str, dict[str, str]], ...] = (
 )
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
 def main() -> None:
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(__doc__)
+    positive = cli.bounded(int, minimum=1)
     parser.add_argument("network", choices=["mnist", "caffenet", "vgg16"])
     parser.add_argument("--mode", choices=["train", "evaluate"], default="train")
-    parser.add_argument("--batch_size", type=_positive, default=10)
-    parser.add_argument("--steps", type=_positive, default=20, help="measured in each turn")
-    parser.add_argument("--turns", type=_positive, default=3)
+    parser.add_argument("--batch_size", type=positive, default=10)
+    parser.add_argument("--steps", type=positive, default=20, help="measured in each turn")
+    parser.add_argument("--turns", type=positive, default=3)
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
-    parser.add_argument("--iterations", type=_positive, help="also print the time that so many would take")
+    parser.add_argument("--iterations", type=positive, help="also print the time that so many would take")
     options = parser.parse_args()
     if (options.network, options.mode) == ("mnist", "evaluate"):
         parser.error("evaluation is measured on photos, with caffenet or vgg16")

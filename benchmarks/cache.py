@@ -122,7 +122,7 @@ def compare_training() -> None:
 
 
 def main() -> None:
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(__doc__)
     parser.add_argument("--train_on", type=Path, help=argparse.SUPPRESS)  # one turn, in a process of its own
     train_on = parser.parse_args().train_on
     if train_on:

@@ -5,7 +5,6 @@
 The two take turns in one process.
 """
 
-import argparse
 import functools
 import tempfile
 from pathlib import Path
@@ -31,7 +30,7 @@ class Constant(TrainInput):
 
 
 def main() -> None:
-    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    cli.Parser(__doc__).parse_args()
     precision = device.set_precision("auto")
     print(f"CaffeNet, batch {BATCH}, {precision}, {setting.describe_machine()}")
     real = setting.train_input("caffenet", BATCH)

@@ -10,7 +10,6 @@ lost. Both rates are measured before each turn of steps, and the best of all tur
 convolution does can exceed the rate of the matrix product a little, so the limit isn't a law of nature.
 """
 
-import argparse
 import math
 import statistics
 import tempfile
@@ -128,7 +127,7 @@ def step_parts(model: keras.Model, batch_size: int) -> Iterator[Part]:
 
 
 def main() -> None:
-    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    cli.Parser(__doc__).parse_args()
     precision = device.set_precision("bfloat16")
     machine = Machine()
     rows = []

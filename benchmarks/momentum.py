@@ -5,7 +5,6 @@
 The two take turns in one process; weights are compared in float32 from the same start.
 """
 
-import argparse
 import functools
 import tempfile
 from pathlib import Path
@@ -46,7 +45,7 @@ def largest_difference() -> float:
 
 
 def main() -> None:
-    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    cli.Parser(__doc__).parse_args()
     precision = device.set_precision("auto")
     print(f"CaffeNet, batch {BATCH}, {precision}, {setting.describe_machine()}")
     train_input = setting.train_input("caffenet", BATCH)

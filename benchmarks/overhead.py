@@ -7,7 +7,6 @@ drawn. Times every hook, and what the steps whose gradients a hook wants take lo
 others.
 """
 
-import argparse
 import contextlib
 import os
 import statistics
@@ -110,7 +109,7 @@ def terminal() -> Iterator[None]:
 
 
 def main() -> None:
-    cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    cli.Parser(__doc__).parse_args()
     precision = device.set_precision("auto")
     photos = setting.photos()
     with tempfile.TemporaryDirectory() as folder:

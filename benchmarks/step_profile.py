@@ -6,7 +6,6 @@ One operation runs at a time here, on all cores, so that their times add up to t
 stands what it would take at the machine's rates, see `benchmarks.machine_limit`.
 """
 
-import argparse
 import collections
 import tempfile
 from pathlib import Path
@@ -60,7 +59,7 @@ def read_profile(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(__doc__)
     parser.add_argument("network", choices=["caffenet", "vgg16"])
     network = parser.parse_args().network
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -94,7 +94,18 @@ class RunOptions(DataOptions):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are a single line."""
+    """An ArgumentParser whose errors are a single line, and whose flags are written in full.
+
+    Args:
+        description: shown above the flags, line by line as it is; the script's docstring.
+    """
+
+    def __init__(self, description: str) -> None:
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     def error(self, message: str) -> NoReturn:
         if message == "argument --data_dir: expected one argument":
@@ -102,8 +113,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see --help)\n")
 
 
-def _parse_bounded(convert: Callable[[str], Any], metadata: typing.Mapping[str, Any]) -> Callable:
-    minimum, maximum = metadata["minimum"], metadata["maximum"]
+def bounded(
+    convert: type[int] | type[float], minimum: float | None = None, maximum: float | None = None
+) -> Callable[[str], Any]:
+    """The `type` of an argument that is a finite number within bounds, both allowed values."""
 
     def parse(text: str) -> Any:
         try:
@@ -127,6 +140,7 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     # `int | None` is a types.UnionType, `Literal[...] | None` a typing.Union; the flag takes what isn't None.
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(member for member in typing.get_args(hint) if member is not type(None))
+    minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
     # Without a value argparse gives none, and the dataclass' own default holds.
     arguments: dict[str, Any] = {"default": argparse.SUPPRESS, "help": field.metadata["help"]}
     if hint is bool:
@@ -135,10 +149,10 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
         arguments["choices"] = typing.get_args(hint)
     elif typing.get_origin(hint) is tuple:
         element = typing.get_args(hint)[0]
-        arguments |= {"nargs": "*", "type": _parse_bounded(element, field.metadata)}
+        arguments |= {"nargs": "*", "type": bounded(element, minimum, maximum)}
         arguments["metavar"] = element.__name__.upper()
     elif hint in (int, float):
-        arguments |= {"type": _parse_bounded(hint, field.metadata), "metavar": hint.__name__.upper()}
+        arguments |= {"type": bounded(hint, minimum, maximum), "metavar": hint.__name__.upper()}
     elif hint is Path:  # a shell leaves ~ as it is behind "="
         arguments |= {"type": lambda text: Path(os.path.expanduser(text)), "metavar": "PATH"}
     else:
@@ -161,11 +175,7 @@ def parse(config_class: type[ConfigT], argv: Sequence[str] | None, description: 
     Raises:
         SystemExit: code 0 after `--help`; code 2, after one line on stderr, for a bad command line.
     """
-    parser = Parser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(description)
     task = parser.add_argument_group("this task")
     every = parser.add_argument_group("every run")
     inherited = {field.name for field in dataclasses.fields(RunOptions)}

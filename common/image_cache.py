@@ -130,9 +130,10 @@ def _open(cache_file: Path, size: int) -> np.ndarray | None:
 def _read_skipped(skipped_file: Path) -> list[int]:
     """Numbers of the images that were left out; none where there is no list, or it is damaged."""
     try:
-        return json.loads(skipped_file.read_text())
+        skipped = json.loads(skipped_file.read_text())
     except (OSError, ValueError):
         return []
+    return skipped if isinstance(skipped, list) else []
 
 
 def _decode_all(paths: Sequence[Path], size: int) -> Iterator[np.ndarray | BadImageError]:

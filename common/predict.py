@@ -9,7 +9,6 @@ are printed as a table, the most probable first, or as JSON; --pictures writes e
 nothing of this project.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -78,7 +77,7 @@ def format_table(photo: Path, probabilities: dict[str, float], count: int = 5) -
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, float]]:
     """Predicts or exports, as the command line asks; returns the probabilities."""
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(__doc__)
     parser.add_argument("photos", nargs="*", type=Path, help="JPEG files, or folders of them")
     parser.add_argument("--model_dir", type=Path, required=True, help="of a run of CaffeNet or VGG-16")
     parser.add_argument("--json", action="store_true", help="print JSON: {photo: {class: probability}}")

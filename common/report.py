@@ -7,7 +7,6 @@ are drawn from the logs, also of runs that haven't ended. Where a question has n
 one.
 """
 
-import argparse
 import base64
 import html
 import io
@@ -274,7 +273,7 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> Path:
     """Writes the report that the command line asks for; returns its file."""
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="model directories, or folders of them")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="HTML file to write")
     options = parser.parse_args(argv)

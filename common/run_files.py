@@ -145,10 +145,9 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     if made or (model_dir / "metrics.jsonl").exists():
         changed = _differences(read_config(model_dir), run)
         if changed:
-            anew = ", or --fresh" if Replicas().workers == 1 else ""
             raise UserError(
                 f"{model_dir} holds another run: {', '.join(changed)}; repeat its settings to go on with it, "
-                f"or give another --model_dir{anew}"
+                f"or {_elsewhere()}"
             )
         if made and checkpoints.step_of(made[0]) >= run["resumable_settings"].get("steps", math.inf):
             return model_dir  # nothing is left to do, so its settings stay those that it was made with
@@ -159,6 +158,11 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     return model_dir
 
 
+def _elsewhere() -> str:
+    """How to train without the folder; workers can't agree on the new one of --fresh."""
+    return "give another --model_dir" + (", or --fresh" if Replicas().workers == 1 else "")
+
+
 def _check_replaceable(model_dir: Path) -> None:
     """Raises UserError where a run that begins in the folder would replace what can't be made again."""
     config, log = model_dir / "config.json", model_dir / "metrics.jsonl"
@@ -167,8 +171,8 @@ def _check_replaceable(model_dir: Path) -> None:
         others += [path for path in (model_dir / "checkpoint", log) if path.exists()]
         if others:
             raise UserError(
-                f"{model_dir}: holds {others[0].name}, but no config.json of a run of this project; give "
-                "another --model_dir"
+                f"{model_dir}: holds {others[0].name}, but no config.json of a run of this project; "
+                f"{_elsewhere()}"
             )
         return
     evaluations = read_metrics(model_dir)
@@ -179,7 +183,7 @@ def _check_replaceable(model_dir: Path) -> None:
     ):
         raise UserError(
             f"{model_dir}: its checkpoints are gone, and training would begin anew and replace its log of "
-            f"{evaluations[-1]['step']:,} iterations; give another --model_dir, or --fresh"
+            f"{evaluations[-1]['step']:,} iterations; {_elsewhere()}"
         )
 
 

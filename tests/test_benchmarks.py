@@ -226,7 +226,7 @@ def test_memory_that_pytorch_gave_back_is_kept_for_it(torch_side):
     faults = [
         json.loads(
             subprocess.run(
-                [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, env={**environment}
+                [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, env=environment
             ).stdout
         )
         for environment in ({}, against_pytorch.KEEPING_MEMORY)

@@ -343,7 +343,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(photos, tmp_path, below):
     assert message.startswith(f"{cache}: ") and "--cache_dir" in message and "\n" not in message
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1"])
+@pytest.mark.parametrize("content", ["", "{", "[1", "5"])
 def test_a_damaged_list_of_what_was_skipped_is_made_anew(photos, tmp_path, content, capsys):
     photos[3].write_bytes(b"")
     cached_images(tmp_path / "cache", photos, SIZE, skip_bad=True)
