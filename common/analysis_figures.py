@@ -117,11 +117,14 @@ def _caption(test: Examples, index: int, width: int) -> str:
     return textwrap.fill(caption, width)
 
 
-def shares_in_common(shares: Mapping[str, Mapping[str, float]], title: str, path: Path) -> Path:
+def shares_in_common(
+    shares: Mapping[str, Mapping[str, float]], by_chance: float, title: str, path: Path
+) -> Path:
     """The share of neighbours with a class in common, by feature and metric.
 
     Args:
         shares: {feature: {metric: share}}.
+        by_chance: the share of neighbours at random.
         title, path: as for `conv1_filters`.
     """
     figure = Figure((8, 4.5), layout="constrained")
@@ -132,6 +135,7 @@ def shares_in_common(shares: Mapping[str, Mapping[str, float]], title: str, path
         values = [share[metric] for share in shares.values()]
         bars = axes.bar(np.arange(len(shares)) + number * width, values, width, label=metric)
         axes.bar_label(bars, fmt="%.2f", fontsize=8)
+    axes.axhline(by_chance, color="gray", linestyle="--", label=f"at random, {by_chance:.2f}")
     axes.set_xticks(np.arange(len(shares)) + 0.4 - width / 2, list(shares))
     axes.set(title=f"Neighbours with a class in common: {title}", ylabel="share of neighbours", ylim=(0, 1))
     axes.legend()

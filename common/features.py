@@ -101,6 +101,11 @@ def share_in_common(in_common: np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
+def random_neighbours(count: int, examples: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` other examples for each of `examples`, with replacement: int64 (examples, count)."""
+    return (np.arange(examples)[:, None] + rng.integers(1, examples, (examples, count))) % examples
+
+
 def choose_of_different_classes(
     labels: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator
 ) -> list[int]:

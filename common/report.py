@@ -226,6 +226,7 @@ def _answer_by_analysis(folder: Path, result: Mapping[str, Any]) -> list[str]:
         for feature, by_metric in shares["all"].items()
         for metric, share in by_metric.items()
     ]
+    of_neighbours.append(["two images at random", "", "", f"{shares['at random']:.3f}"])
     command = f"{command_of(result, None)} --output_dir {shlex.quote(_shown(folder))}"
     return [
         f"<h3>{html.escape(folder.name)}</h3><pre>{html.escape(command)}</pre>",

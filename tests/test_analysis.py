@@ -67,6 +67,10 @@ def test_shares_of_neighbours_are_of_their_network_their_layer_and_their_images(
             assert shares["shown"][named][metric] == pytest.approx(np.nanmean(np.array(alike)[chosen]))
     assert shares["all"]["CaffeNet fc7"] == {"euclidean": 1, "cosine": 1}
     assert shares["all"]["VGG-16 fc7"]["euclidean"] < 0.7
+    # Of 11 images that show a class 4 are cats, 4 dogs, and 3 dogs with persons; the twelfth shows none.
+    assert shares["at random"] == pytest.approx((4 * 3 + 7 * 6) / (11 * 11), abs=0.06)
+    (line,) = drawn["neighbours_shares.png"].axes[0].lines
+    assert set(line.get_ydata()) == {shares["at random"]}
     titles = drawn["neighbours_vgg16_fc7.png"].get_suptitle()
     assert "fc7 after its relu, without dropout" in titles and "VGG-16, y" in titles
 

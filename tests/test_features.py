@@ -81,6 +81,15 @@ def test_without_masked_labels_an_overlap_decides():
             assert np.isnan(one) if not shown else one == bool(shown & set(np.flatnonzero(labels[index])))
 
 
+def test_neighbours_at_random_are_all_the_others_alike():
+    found = features.random_neighbours(4_000, 5, np.random.default_rng(0))
+    assert found.shape == (5, 4_000)
+    for row, neighbours in enumerate(found):
+        counts = np.bincount(neighbours, minlength=5)
+        assert counts[row] == 0
+        np.testing.assert_allclose(np.delete(counts, row), 1_000, atol=110)  # four standard deviations
+
+
 def test_images_of_different_classes_are_chosen():
     rng = np.random.default_rng(1)
     labels = (rng.random((60, 8)) < 0.15).astype(int)

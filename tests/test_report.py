@@ -111,6 +111,7 @@ def write_analysis(folder: Path) -> Path:
         "neighbours_with_a_class_in_common": {
             "all": shares,
             "shown": {"CaffeNet fc7": dict.fromkeys(shares["CaffeNet fc7"], 0.5)},
+            "at random": 0.125,
         },
     }
     (folder / "analysis.json").write_text(json.dumps(result))
@@ -126,6 +127,7 @@ def test_an_analysis_is_shown_with_its_command_gains_shares_and_figures(tmp_path
     assert f"python {command}--output_dir runs/05_analysis" in page.text
     for part in ("fine-tuned VGG-16, iteration 400", "0.6500", "1.5 minutes", "a box", "0.250", "0.375"):
         assert part in page.text
+    assert "two images at random0.125" in page.text
     assert page.text.index("AP dog0.6000.300+0.300") < page.text.index("AP cat0.7000.500+0.200")
     assert len(page.pictures) == 1
 
