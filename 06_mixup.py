@@ -81,17 +81,20 @@ class Config(cli.RunOptions):
         None, "the last layer of vgg16 to restore (Q4.1; its default: fc7)"
     )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
-    image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=227)
+    image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=224)
 
 
 def complete(config: Config) -> Config:
     """The settings with what was left open taken from the network's own task.
 
     Raises:
-        UserError: weights are given for a network that is trained from scratch.
+        UserError: weights are given for a network that is trained from scratch, or images smaller than
+            its input.
     """
     if config.network == "caffenet" and (config.init_from or config.restore_up_to):
         raise UserError("--init_from and --restore_up_to: CaffeNet starts from scratch; add --network vgg16")
+    if config.network == "caffenet" and config.image_size < 227:
+        raise UserError(f"--image_size {config.image_size}: CaffeNet takes crops of 227 pixels")
     own = OWN_SETTINGS[config.network]
     return dataclasses.replace(
         config, **{name: value for name, value in own.items() if getattr(config, name) is None}

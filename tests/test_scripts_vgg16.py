@@ -174,6 +174,16 @@ def test_mixups_solvers_are_those_of_the_networks_own_tasks():
     assert script.complete(script.Config(steps=7)).steps == 7
 
 
+def test_mixup_takes_images_as_small_as_the_networks_own_tasks_do():
+    script = load("06_mixup.py")
+    assert script.complete(script.Config(network="vgg16", image_size=224)).image_size == 224
+    assert script.complete(script.Config(network="caffenet", image_size=227)).image_size == 227
+    with pytest.raises(UserError, match="--image_size 226: CaffeNet takes crops of 227 pixels"):
+        script.complete(script.Config(network="caffenet", image_size=226))
+    with pytest.raises(SystemExit):
+        script.main(["--image_size", "223"])
+
+
 @pytest.mark.parametrize("given", [{"init_from": "vgg_16.ckpt"}, {"restore_up_to": "fc6"}])
 def test_weights_for_mixup_from_scratch_are_refused(given):
     script = load("06_mixup.py")
