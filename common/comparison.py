@@ -1,6 +1,6 @@
 """A run with mixup and its baseline, side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,19 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
         )
 
 
-def _at_same_steps(
-    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    steps = {line["step"] for line in ours} & {line["step"] for line in theirs}
-    return [line for line in ours if line["step"] in steps], [
-        line for line in theirs if line["step"] in steps
-    ]
+def _at(steps: Collection[int], evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The evaluations at some iterations, with the mean training loss since the one before of them."""
+    kept: list[dict[str, Any]] = []
+    counted, total, before = 0, 0.0, 0
+    for line in evaluations:
+        if line["train_loss"] is not None:
+            counted += line["step"] - before
+            total += (line["step"] - before) * line["train_loss"]
+        before = line["step"]
+        if line["step"] in steps:
+            kept.append({**line, "train_loss": total / counted if counted else None})
+            counted, total = 0, 0.0
+    return kept
 
 
 def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
@@ -81,11 +87,13 @@ def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
     """
     if not Replicas().is_chief:
         return []
-    ours, theirs = _at_same_steps(run_files.read_metrics(model_dir), run_files.read_metrics(baseline))
-    if not ours:
+    ours, theirs = run_files.read_metrics(model_dir), run_files.read_metrics(baseline)
+    common = {line["step"] for line in ours} & {line["step"] for line in theirs}
+    if not common:
         raise UserError(f"{baseline}: was evaluated at none of the iterations of {model_dir}")
     config = run_files.read_config(model_dir)
     title = f"{network_of(config)[1]} and its baseline {baseline.resolve().name}\n{describe_data(config)}"
+    ours, theirs = _at(common, ours), _at(common, theirs)
     folder = model_dir / "figures"
     return [
         _curves(ours, theirs, title, folder / "with_baseline.png"),
@@ -113,6 +121,7 @@ def _curves(
         scores.plot(steps, [line["mAP"] for line in lines], ".-", color=color, label=name)
     guessing = theirs[-1]["mAP_guessing"]
     scores.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
+    losses.set(title="training: mean since the point before")
     losses.set(xlabel="iteration", ylabel="cross entropy [nats per label]")
     scores.set(xlabel="iteration", ylabel="test mAP")
     scores.set_ylim(bottom=0)

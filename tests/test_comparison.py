@@ -12,14 +12,15 @@ MIXUP = {"script": "06_mixup", "network": "caffenet", "alpha": 0.2}
 def write_run(
     folder: Path,
     steps: tuple[int, ...],
-    data: str = "a",
+    trained_on: str = "a",
+    tested_on: str = "a",
     train_loss: float = 0.3,
     test_loss: float = 0.4,
     mAP: float = 0.2,
     **settings,
 ) -> Path:
     folder.mkdir()
-    splits = {"trainval": {"images": 20, "digest": data}, "test": {"images": 10, "digest": data}}
+    splits = {"trainval": {"images": 20, "digest": trained_on}, "test": {"images": 10, "digest": tested_on}}
     settings = {
         "script": "02_pascal_alexnet",
         "seed": 0,
@@ -71,8 +72,28 @@ def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, monkeypatch)
         "baseline, training": [[10, 0.5], [20, 0.5]], "baseline, test": [[10, 0.6], [20, 0.6]],
     }  # fmt: skip
     assert scores["mixup"] == [[10, 0.2], [20, 0.2]] and scores["baseline"] == [[10, 0.3], [20, 0.3]]
+    assert [height for _, height in scores["guessing, 0.100"]] == [0.1, 0.1]
     labels = [text.get_text() for text in bars.axes[0].get_legend().get_texts()]
     assert labels == ["mixup, iteration 20, mAP 0.200", "baseline, iteration 20, mAP 0.300"]
+
+
+def test_training_losses_are_means_over_the_same_iterations_however_often_each_was_evaluated(
+    tmp_path, monkeypatch
+):
+    """The loss falls from 0.8 to 0.4 at iteration 15 in both runs; the second is evaluated more often."""
+    run, baseline = write_run(tmp_path / "run", (), **MIXUP), write_run(tmp_path / "baseline", ())
+    for folder, means in (
+        (run, {20: 0.7, 30: 0.4}),
+        (baseline, {5: 0.8, 15: 0.8, 20: 0.4, 25: 0.4, 30: 0.4}),
+    ):
+        for step, mean in means.items():
+            run_files.append_metrics(folder, {"step": step, "train_loss": mean})
+    drawn = []
+    monkeypatch.setattr(comparison, "_curves", lambda ours, theirs, *rest: drawn.extend([ours, theirs]))
+    monkeypatch.setattr(comparison, "paired_ap", lambda *given: None)
+    comparison.write_figures(run, baseline)
+    for lines in drawn:
+        assert {line["step"]: line["train_loss"] for line in lines} == pytest.approx({20: 0.7, 30: 0.4})
 
 
 def test_figures_are_written_into_the_runs_folder(tmp_path):
@@ -93,7 +114,8 @@ def test_runs_without_a_common_iteration_are_refused(tmp_path):
     [
         ({"seed": 1}, "it has seed 1 and not 0"),
         ({"learning_rate": 0.1}, "learning_rate 0.1 and not 0.001"),
-        ({"data": "b"}, "it has other data"),
+        ({"trained_on": "b"}, "it has other data"),
+        ({"tested_on": "b"}, "it has other data"),
         ({"script": "03_pascal_vgg16"}, "is a run of 03_pascal_vgg16.py, the baseline has to be one of 02_"),
         (MIXUP, "is a run of 06_mixup.py"),
     ],
@@ -133,6 +155,11 @@ def test_a_damaged_or_old_config_of_the_baseline_is_one_line(tmp_path, text):
 def test_a_baseline_that_was_evaluated_at_other_iterations_is_refused_before_training(tmp_path):
     run = write_run(tmp_path / "run", (), **MIXUP)
     comparison.check_baseline(run, write_run(tmp_path / "one_in_common", (7, 15, 40)))
+    uneven = write_run(tmp_path / "uneven", (), **MIXUP)
+    config = json.loads((uneven / "config.json").read_text())
+    config["resumable_settings"]["steps"] = 23  # the last is evaluated too
+    (uneven / "config.json").write_text(json.dumps(config))
+    comparison.check_baseline(uneven, write_run(tmp_path / "last_in_common", (7, 23, 40)))
     baseline = write_run(tmp_path / "baseline", (7, 14, 40))
     with pytest.raises(UserError, match="was evaluated at none of the iterations that .* will be"):
         comparison.check_baseline(run, baseline)
