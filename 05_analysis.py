@@ -31,7 +31,6 @@ class Config(cli.DataOptions):
     )
     neighbours: int = option(5, "neighbours of each", minimum=1, maximum=50)
     tsne_images: int = option(1_000, "random test images in the t-SNE", minimum=4)
-    image_size: int = option(256, "pixels; as the runs were trained with", minimum=227)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -46,11 +45,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     started = time.monotonic()
     if config.caffenet is None or config.vgg is None:
         raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
-    test = voc.load_test(config, config.image_size)
+    size = trained.image_size_of({"caffenet": config.caffenet, "vgg16": config.vgg})
+    test = voc.load_test(config, size)
     if len(test) <= max(config.neighbours, 3):
         raise UserError(f"{len(test)} test images are too few for {config.neighbours} neighbours and t-SNE")
-    caffenet = trained.load_for(config.caffenet, "caffenet", test)
-    vgg = trained.load_for(config.vgg, "vgg16", test)
+    caffenet = trained.load_for(config.caffenet, test)
+    vgg = trained.load_for(config.vgg, test)
     stages = snapshots.read_stages(config.caffenet, caffenet)
     names = [run.resolve().name for run in (config.caffenet, config.vgg)]
     folder = config.output_dir or Path("runs") / "-".join(["05_analysis", *names])

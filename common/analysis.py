@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import analysis_figures, augment, embedding, evaluation, features, figures
+from common.captions import describe_batch
 from common.input import EvalInput, Examples
 from common.task_networks import NETWORK_TITLES
 from common.trained import Trained
 
 LAYERS = ("pool5", "fc7")
 METRICS: tuple[features.Metric, ...] = ("euclidean", "cosine")
-RANDOM_NEIGHBOURS = 100  # of each image; of 1,400 images they give the share to 0.002
 
 
 class Seen(NamedTuple):
@@ -56,30 +56,31 @@ def neighbours(
 
     Returns:
         The share of neighbours with a class in common, by feature and metric, over the images "shown"
-        and over "all", and of neighbours "at random"; the figures.
+        and over "all", and the share of all pairs of images, "at random"; None where no label decides. The
+        figures.
     """
-    rng = np.random.default_rng(seed)
-    chosen = features.choose_of_different_classes(test.labels, test.weights, queries, rng)
-    everyone = np.arange(len(test))
-    others = features.random_neighbours(RANDOM_NEIGHBOURS, len(test), rng)
-    by_chance = features.share_in_common(features.have_in_common(test.labels, test.weights, everyone, others))
+    chosen = features.choose_of_different_classes(
+        test.labels, test.weights, queries, np.random.default_rng(seed)
+    )
+    queries_by_class = {test.classes[column]: row for column, row in chosen.items()}
+    rows = list(chosen.values())
+    in_common = features.have_in_common(test.labels, test.weights)
+    by_chance = features.share_in_common(in_common)
     shares: dict[str, Any] = {"shown": {}, "all": {}, "at random": by_chance}
     paths = []
     for network, layer in [(network, layer) for network in seen for layer in LAYERS]:
         found = {m: features.nearest(seen[network].features[layer], m, count) for m in METRICS}
-        alike = {
-            metric: features.have_in_common(test.labels, test.weights, everyone, nearest)
-            for metric, nearest in found.items()
-        }
+        alike = {m: np.take_along_axis(in_common, nearest, axis=1) for m, nearest in found.items()}
         name = f"{NETWORK_TITLES[network]} {layer}"
-        shares["shown"][name] = {m: features.share_in_common(one[chosen]) for m, one in alike.items()}
+        shares["shown"][name] = {m: features.share_in_common(one[rows]) for m, one in alike.items()}
         shares["all"][name] = {m: features.share_in_common(one) for m, one in alike.items()}
         what = f"{layer} after its relu, without dropout" if layer == "fc7" else f"{layer}, flattened"
         title = f"Neighbours among {len(test):,} test images by {what}\n{seen[network].title}"
         path = folder / f"neighbours_{network}_{layer}.png"
-        shown = {metric: (found[metric][chosen], alike[metric][chosen]) for metric in METRICS}
-        paths.append(analysis_figures.nearest_neighbours(test, chosen, shown, title, path))
-    title = f"all {len(test):,} test images, {count} neighbours each"
+        shown = {metric: (found[metric][rows], alike[metric][rows]) for metric in METRICS}
+        paths.append(analysis_figures.nearest_neighbours(test, queries_by_class, shown, title, path))
+    titles = "\n".join(what.title for what in seen.values())
+    title = f"all {len(test):,} test images, {count} neighbours each\n{titles}"
     path = folder / "neighbours_shares.png"
     paths.append(analysis_figures.shares_in_common(shares["all"], by_chance, title, path))
     return shares, paths
@@ -96,15 +97,15 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
         The figures, and the projector's folder.
     """
     rows = features.choose_at_random(count, len(test), np.random.default_rng(seed))
-    labels = test.labels[rows]
+    labels, weights = test.labels[rows], test.weights[rows]
     colors = embedding.class_colors(test.classes)
     legend = dict(zip(test.classes, colors, strict=True))
     if not labels.any(axis=1).all():
-        legend["no class"] = np.full(3, embedding.NO_CLASS)
+        legend["none that counts"] = np.full(3, embedding.NO_CLASS)
     dots = embedding.mean_colors(labels, colors)
     paths = []
     for network, what in seen.items():
-        points = embedding.tsne(what.features["fc7"][rows], seed)
+        points = embedding.tsne(what.features["fc7"][rows], what.title, seed)
         title = (
             f"t-SNE of fc7, after its relu, without dropout: {len(rows):,} random test images, each in the "
             f"mean colour of its classes\n{what.title}"
@@ -113,7 +114,8 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
     vectors = {f"{NETWORK_TITLES[network]} fc7": what.features["fc7"][rows] for network, what in seen.items()}
     ids = [test.ids[row] for row in rows]
     projector = folder / "projector"
-    paths.append(embedding.write_projector(projector, vectors, test.images[rows], labels, ids, test.classes))
+    shown = describe_batch(labels, weights, test.classes)
+    paths.append(embedding.write_projector(projector, vectors, test.images[rows], shown, ids))
     return paths
 
 

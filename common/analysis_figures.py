@@ -1,7 +1,7 @@
 """Figures of Task 5: filters, nearest neighbours, t-SNE, and the images behind an AP."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def conv1_filters(kernels: Mapping[int, np.ndarray], title: str, path: Path) -> 
 
 def nearest_neighbours(
     test: Examples,
-    queries: Sequence[int],
+    queries: Mapping[str, int],
     found: Mapping[str, tuple[np.ndarray, np.ndarray]],
     title: str,
     path: Path,
@@ -71,7 +71,7 @@ def nearest_neighbours(
 
     Args:
         test: the split.
-        queries: Q rows of it.
+        queries: {the class it stands for: row of it}, Q of them.
         found: {metric: (int (Q, K) rows of the neighbours, (Q, K) `features.have_in_common`)}.
         title: by what features.
         path: PNG to write.
@@ -85,8 +85,9 @@ def nearest_neighbours(
     grid = figure.subplots(len(queries), len(widths), squeeze=False, width_ratios=widths)
     for axes in grid.flat:
         axes.set_axis_off()
-    for row, query in enumerate(queries):
+    for row, (name, query) in enumerate(queries.items()):
         _show(grid[row][0], test, query, "black")
+        grid[row][0].set_ylabel(name, fontsize=10)
         for number, (rows, alike) in enumerate(found.values()):
             columns = grid[row][2 + number * (count + 1) :]
             for axes, index, common in zip(columns, rows[row], alike[row], strict=False):
@@ -94,9 +95,10 @@ def nearest_neighbours(
                 _show(axes, test, index, frame)
     grid[0][0].set_title("image", fontsize=10)
     for number, (metric, (_, alike)) in enumerate(found.items()):
-        middle = grid[0][2 + number * (count + 1) + count // 2]
         share = features.share_in_common(alike)
-        middle.set_title(f"{count} nearest, {metric}: {share:.0%} have a class in common", fontsize=10)
+        percent = "unknown how many" if share is None else f"{share:.0%}"
+        text = textwrap.fill(f"{count} nearest, {metric}: {percent} have a class in common", 20 * count)
+        grid[0][2 + number * (count + 1)].set_title(text, fontsize=10, loc="left")
     return save(figure, path)
 
 
@@ -118,12 +120,12 @@ def _caption(test: Examples, index: int, width: int) -> str:
 
 
 def shares_in_common(
-    shares: Mapping[str, Mapping[str, float]], by_chance: float, title: str, path: Path
+    shares: Mapping[str, Mapping[str, float | None]], by_chance: float | None, title: str, path: Path
 ) -> Path:
     """The share of neighbours with a class in common, by feature and metric.
 
     Args:
-        shares: {feature: {metric: share}}.
+        shares: {feature: {metric: share}}; None where it isn't known.
         by_chance: the share of neighbours at random.
         title, path: as for `conv1_filters`.
     """
@@ -132,10 +134,11 @@ def shares_in_common(
     metrics = list(next(iter(shares.values())))
     width = 0.8 / len(metrics)
     for number, metric in enumerate(metrics):
-        values = [share[metric] for share in shares.values()]
+        values = np.array([share[metric] for share in shares.values()], float)
         bars = axes.bar(np.arange(len(shares)) + number * width, values, width, label=metric)
         axes.bar_label(bars, fmt="%.2f", fontsize=8)
-    axes.axhline(by_chance, color="gray", linestyle="--", label=f"at random, {by_chance:.2f}")
+    if by_chance is not None:
+        axes.axhline(by_chance, color="gray", linestyle="--", label=f"at random, {by_chance:.2f}")
     axes.set_xticks(np.arange(len(shares)) + 0.4 - width / 2, list(shares))
     axes.set(title=f"Neighbours with a class in common: {title}", ylabel="share of neighbours", ylim=(0, 1))
     axes.legend()
@@ -159,12 +162,11 @@ def tsne_map(
     """
     figure = Figure((10.5, 8), layout="constrained")
     axes = figure.add_subplot()
-    axes.scatter(points[:, 0], points[:, 1], s=14, c=colors)
+    # Thin edges keep the pale ones apart from the background.
+    axes.scatter(points[:, 0], points[:, 1], s=18, c=colors, edgecolors="0.4", linewidths=0.3)
     axes.set(title=title, xlabel="t-SNE, first dimension", ylabel="t-SNE, second dimension")
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=tuple(color), label=name)
-        for name, color in classes.items()
-    ]
+    marker = {"marker": "o", "linestyle": "", "markeredgecolor": "0.4", "markeredgewidth": 0.3}
+    handles = [Line2D([], [], color=tuple(color), label=name, **marker) for name, color in classes.items()]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
     return save(figure, path)
 
@@ -202,11 +204,13 @@ def hardest_and_easiest(
         title, path: as for `conv1_filters`.
     """
     ranked = sorted(ap, key=ap.get)
-    rows = [
-        (f"{kind}: {name}, AP {ap[name]:.2f}\n{what}", test.classes.index(name), indices)
-        for kind, name in (("hardest", ranked[0]), ("easiest", ranked[-1]))
-        for what, indices in extremes(test, logits, test.classes.index(name), 6).items()
-    ]
+    rows = []
+    for kind, name in (("hardest", ranked[0]), ("easiest", ranked[-1])):
+        column = test.classes.index(name)
+        positives = int(((test.labels[:, column] > 0) & (test.weights[:, column] > 0)).sum())
+        for what, indices in extremes(test, logits, column, 6).items():
+            label = f"{kind}: {name}, AP {ap[name]:.2f}\non {positives:,} of {len(test):,} images\n{what}"
+            rows.append((label, column, indices))
     figure = Figure((13, 10.5), layout="constrained")
     figure.suptitle(f"The hardest and the easiest class: {title}")
     for (label, column, indices), axes_row in zip(rows, figure.subplots(len(rows), 6), strict=True):

@@ -7,16 +7,6 @@ import numpy as np
 from common.mixup import Mixed, MixedWeights
 
 
-def describe_image(labels: np.ndarray, classes: Sequence[str]) -> str:
-    """The classes of one image: "dog, person", or "no class".
-
-    Args:
-        labels: (classes,) in {0, 1}.
-        classes: their names.
-    """
-    return ", ".join(np.compress(labels > 0, classes)) or "no class"
-
-
 def describe_batch(
     labels: np.ndarray | Mixed, weights: np.ndarray | MixedWeights, classes: Sequence[str]
 ) -> list[str]:

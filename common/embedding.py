@@ -9,7 +9,6 @@ from PIL import Image
 from sklearn.manifold import TSNE
 from tensorboard.plugins import projector
 
-from common.captions import describe_image
 from common.errors import UserError
 
 _THUMBNAIL = 48  # pixels
@@ -22,13 +21,13 @@ NO_CLASS = 0.7  # grey
 def class_colors(classes: Sequence[str]) -> np.ndarray:
     """A colour for each class: (classes, 3) RGB in [0, 1].
 
-    Hues are spread over the circle, light and dark in turn. Persons are in images of every other class:
-    they are black, so that an image with one has a darker shade of the other class.
+    Hues are spread over the circle, full and pale in turn. Persons are in images of every other class: they
+    are black, and no other class is dark, so that an image with one has a dark shade of the other class.
     """
     count = len(classes)
     hues = np.arange(count) / count
-    lights = np.where(np.arange(count) % 2, 0.6, 1.0)
-    colors = hsv_to_rgb(np.stack([hues, np.full(count, 0.85), lights], axis=1))
+    saturations = np.where(np.arange(count) % 2, 0.45, 1.0)
+    colors = hsv_to_rgb(np.stack([hues, saturations, np.ones(count)], axis=1))
     colors[[name == "person" for name in classes]] = 0
     return colors
 
@@ -47,23 +46,22 @@ def mean_colors(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
     return np.where(classes > 0, labels @ colors / np.maximum(classes, 1), NO_CLASS)
 
 
-def tsne(features: np.ndarray, seed: int) -> np.ndarray:
+def tsne(features: np.ndarray, title: str, seed: int) -> np.ndarray:
     """t-SNE (van der Maaten and Hinton, JMLR 2008) in two dimensions, from a PCA start.
 
     Args:
         features: (N, D), of at least 4 images.
+        title: what network they are of, for the error.
         seed: decides.
 
     Returns:
         float32 (N, 2).
 
     Raises:
-        UserError: there are too few images, or all have the same features.
+        UserError: all images have the same features.
     """
-    if len(features) < 4:
-        raise UserError(f"{len(features)} test images are too few for t-SNE, which needs 4")
     if (features == features[0]).all():  # scikit-learn's t-SNE would crash
-        raise UserError("the network gives all test images the same features, it is dead; take another run")
+        raise UserError(f"{title}: gives all test images the same features, it is dead; take another run")
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
 
@@ -72,9 +70,8 @@ def write_projector(
     folder: Path,
     features: dict[str, np.ndarray],
     images: np.ndarray,
-    labels: np.ndarray,
+    captions: Sequence[str],
     ids: Sequence[str],
-    classes: Sequence[str],
 ) -> Path:
     """Features for TensorBoard's projector, with thumbnails, image ids and classes.
 
@@ -82,9 +79,8 @@ def write_projector(
         folder: TensorBoard's logdir; made if need be.
         features: {name: (N, D)}.
         images: uint8 (N, H, W, 3) RGB.
-        labels: (N, classes) in {0, 1}.
+        captions: N, the classes of each.
         ids: N names.
-        classes: their names.
 
     Returns:
         The folder.
@@ -97,7 +93,7 @@ def write_projector(
         thumbnail = Image.fromarray(image).resize((side, side))
         sprite.paste(thumbnail, (number % columns * side, number // columns * side))
     sprite.save(folder / "sprite.png")
-    rows = [f"{name}\t{describe_image(row, classes)}" for name, row in zip(ids, labels, strict=True)]
+    rows = [f"{name}\t{caption}" for name, caption in zip(ids, captions, strict=True)]
     (folder / "metadata.tsv").write_text("\n".join(["image\tclasses", *rows]) + "\n")
     config = projector.ProjectorConfig()
     for name, values in features.items():

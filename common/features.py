@@ -1,5 +1,6 @@
 """What a network makes of images, and which images it takes for alike (handout Task 5)."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -44,8 +45,8 @@ def extract(model: keras.Model, layers: Sequence[str], input: EvalInput) -> dict
 def _on_the_sphere(features: np.ndarray) -> np.ndarray:
     """Vectors of length 1, whose Euclidean neighbours are the neighbours by cosine of `features`.
 
-    scikit-learn finds them with double precision, and those by cosine with that of the features. A vector
-    of zeros gets a direction of its own, at a right angle to all others.
+    scikit-learn finds them with double precision, and those by cosine with that of the features. Vectors of
+    zeros share a direction of their own, at a right angle to all others.
     """
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     empty = lengths == 0
@@ -69,61 +70,61 @@ def nearest(features: np.ndarray, metric: Metric, count: int) -> np.ndarray:
     return search.kneighbors(return_distance=False)
 
 
-def have_in_common(
-    labels: np.ndarray, weights: np.ndarray, rows: np.ndarray, neighbours: np.ndarray
-) -> np.ndarray:
-    """Whether images and their neighbours show a class in common, by the labels that count.
+def have_in_common(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Whether images show a class in common, by the labels that count.
 
     Args:
         labels: (N, classes) in {0, 1}.
         weights: (N, classes), 0 where a label doesn't count: the image may show the class.
-        rows: (M,) the images.
-        neighbours: (M, K) rows of their neighbours.
 
     Returns:
-        float64 (M, K): 1 or 0, and NaN where it hangs on a label that doesn't count, or the image shows
-        no class.
+        float32 (N, N): 1 or 0, and NaN where it hangs on a label that doesn't count, and of an image and
+        itself.
     """
-
-    def any_class(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return np.einsum("mc,mkc->mk", one[rows].astype(np.float64), other[neighbours]) > 0
-
-    shown = (labels > 0) & (weights > 0)
-    possible = (labels > 0) | (weights == 0)
-    certain, perhaps = any_class(shown, shown), any_class(possible, possible)
-    undecided = (perhaps & ~certain) | ~possible[rows].any(axis=1, keepdims=True)
-    return np.where(undecided, np.nan, certain)
+    shown = ((labels > 0) & (weights > 0)).astype(np.float32)
+    possible = ((labels > 0) | (weights == 0)).astype(np.float32)
+    certain, perhaps = shown @ shown.T > 0, possible @ possible.T > 0
+    decided = certain | ~perhaps
+    np.fill_diagonal(decided, False)
+    return np.where(decided, certain.astype(np.float32), np.float32(np.nan))
 
 
-def share_in_common(in_common: np.ndarray) -> float:
-    """The share of neighbours with a class in common, of those where it is known; NaN if of none."""
+def share_in_common(in_common: np.ndarray) -> float | None:
+    """The share of pairs with a class in common, of those where it is known; None if of none."""
     known = in_common[~np.isnan(in_common)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def random_neighbours(count: int, examples: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` other examples for each of `examples`, with replacement: int64 (examples, count)."""
-    return (np.arange(examples)[:, None] + rng.integers(1, examples, (examples, count))) % examples
+    return float(known.mean(dtype=np.float64)) if len(known) else None
 
 
 def choose_of_different_classes(
     labels: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator
-) -> list[int]:
-    """Rows of up to `count` images, each for a class of its own, and with as few other classes as there are.
+) -> dict[int, int]:
+    """Images that each stand for a class of their own: with no class in common as long as there are such.
+
+    Of these images with few classes come first. Where fewer classes have an image left, there are fewer.
 
     Args:
         labels: (N, classes) in {0, 1}.
         weights: (N, classes), 0 where a label doesn't count: the image may show the class.
-        count: of images; where fewer classes have an image left, there are fewer.
-        rng: decides.
+        count: of images.
+        rng: decides among classes, and among images of a class.
+
+    Returns:
+        {class: row of its image}.
     """
-    classes = ((labels > 0) | (weights == 0)).sum(axis=1)
-    chosen: list[int] = []
-    for column in rng.permutation(labels.shape[1]):
-        candidates = np.setdiff1d(np.flatnonzero(labels[:, column]), chosen)
-        if len(candidates) and len(chosen) < count:
-            purest = candidates[classes[candidates] == classes[candidates].min()]
-            chosen.append(int(rng.choice(purest)))
+    shown, possible = (labels > 0) & (weights > 0), (labels > 0) | (weights == 0)
+    sizes = possible.sum(axis=1)
+    order = rng.permutation(labels.shape[1]).tolist()
+    chosen: dict[int, int] = {}
+    for apart, size, column in itertools.product((True, False), np.unique(sizes), order):
+        if column in chosen or len(chosen) == count:
+            continue
+        rows = list(chosen.values())
+        candidates = np.setdiff1d(np.flatnonzero(shown[:, column] & (sizes == size)), rows)
+        if apart:
+            taken = possible[rows].any(axis=0)
+            candidates = candidates[~possible[candidates][:, taken].any(axis=1)]
+        if len(candidates):
+            chosen[column] = int(rng.choice(candidates))
     return chosen
 
 

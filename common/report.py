@@ -185,8 +185,12 @@ def _pictures(question: Question, run: Run) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         title = f"{run.name}, {figures.describe_data(run.config)}"
         pictures = [_picture(path) for path in draw(run.evaluations, title, Path(folder))]
+    if not run.has_ended:
+        return pictures
     own = [run.folder / "figures" / name for name in question.figures]
-    return pictures + [_picture(path) for path in own if run.has_ended and path.is_file()]
+    missing = ", ".join(path.name for path in own if not path.is_file())
+    note = f'<p class="missing">Not here: {missing}; the command above draws them.</p>' if missing else ""
+    return [*pictures, *(_picture(path) for path in own if path.is_file()), note]
 
 
 def _answer_by_runs(question: Question, runs: Sequence[Run]) -> str:
@@ -212,6 +216,10 @@ def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
     return "".join(parts)
 
 
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
 def _answer_by_analysis(folder: Path, result: Mapping[str, Any]) -> list[str]:
     """Command, circumstances, AP per class with the gains, and the shares of neighbours."""
     titles, tuned, scratch = result["titles"], result["AP"]["vgg16"], result["AP"]["caffenet"]
@@ -222,15 +230,15 @@ def _answer_by_analysis(folder: Path, result: Mapping[str, Any]) -> list[str]:
         rows.append([f"AP {name}", *values, f"{gains[name]:+.3f}"])
     shares = result["neighbours_with_a_class_in_common"]
     of_neighbours = [
-        [feature, metric, f"{shares['shown'][feature][metric]:.3f}", f"{share:.3f}"]
+        [feature, metric, _share(shares["shown"][feature][metric]), _share(share)]
         for feature, by_metric in shares["all"].items()
         for metric, share in by_metric.items()
     ]
-    of_neighbours.append(["two images at random", "", "", f"{shares['at random']:.3f}"])
+    of_neighbours.append(["two images at random", "", "", _share(shares["at random"])])
     command = f"{command_of(result, None)} --output_dir {shlex.quote(_shown(folder))}"
     return [
         f"<h3>{html.escape(folder.name)}</h3><pre>{html.escape(command)}</pre>",
-        _circumstances(result, f"{result['seconds'] / 60:,.1f} minutes, "),
+        _circumstances(result, f"{result['seconds'] / 60:,.1f} minutes "),
         _table(["", titles["vgg16"], titles["caffenet"], "gain"], rows),
         _table(["neighbours with a class in common", "metric", "shown", "all test images"], of_neighbours),
     ]

@@ -1,5 +1,6 @@
 """A run's network with the weights of its latest checkpoint, to look into or to predict with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,28 +79,44 @@ def load(model_dir: Path, precision: str | None = None) -> Trained:
     return Trained(model, checkpoints.step_of(latest), config)
 
 
-def load_for(model_dir: Path, network: str, test: Examples) -> Trained:
-    """`load`, of a network that is expected there, trained beside the test split it will be shown.
+def image_size_of(model_dirs: Mapping[str, Path]) -> int:
+    """Height and width of the images that runs were trained with, before they were cropped, pixels.
+
+    Args:
+        model_dirs: {network: folder of a run of it}, "caffenet" or "vgg16".
+
+    Raises:
+        UserError: as `read_run`, or a run is of another network, or had images of another size.
+    """
+    sizes = {}
+    for network, model_dir in model_dirs.items():
+        config, found = read_run(model_dir)
+        if found != network:
+            what = NETWORK_TITLES.get(found, config["settings"]["script"])
+            raise UserError(
+                f"{model_dir}: is a run of {what} where one of {NETWORK_TITLES[network]} is wanted"
+            )
+        sizes[model_dir] = config["settings"]["image_size"]
+    if len(set(sizes.values())) > 1:
+        described = ", ".join(f"{folder} {size}" for folder, size in sizes.items())
+        raise UserError(f"the runs had images of different sizes: {described} pixels; give others")
+    return next(iter(sizes.values()))
+
+
+def load_for(model_dir: Path, test: Examples) -> Trained:
+    """`load`, of a run that had the test split that its network will be shown.
 
     Args:
         model_dir: of the run.
-        network: "caffenet" or "vgg16".
         test: the split.
 
     Raises:
-        UserError: as `load`, or the run is of the other network, or had other data or another size.
+        UserError: as `load`, or the run had other data.
     """
-    config, found = read_run(model_dir)
-    if found != network:
-        what = NETWORK_TITLES.get(found, config["settings"]["script"])
-        raise UserError(f"{model_dir}: is a run of {what} where one of {NETWORK_TITLES[network]} is wanted")
-    if config["settings"]["image_size"] != test.images.shape[1]:
-        raise UserError(
-            f"{model_dir}: its images had {config['settings']['image_size']} pixels, these have "
-            f"{test.images.shape[1]}; give --image_size {config['settings']['image_size']}"
-        )
+    config, _ = read_run(model_dir)
     if config["data"]["splits"]["test"] != run_files.describe_split(test):
         raise UserError(
-            f"{model_dir}: its run had other data, {config['data']['name']}; give --data_dir that data"
+            f"{model_dir}: its run had other data, {config['data']['name']}; give --data_dir that data, or "
+            "for the built-in sample leave it and $DATA_DIR out"
         )
     return load(model_dir)

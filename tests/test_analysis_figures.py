@@ -38,16 +38,35 @@ def test_the_worst_mistakes_are_the_highest_negatives_and_the_lowest_positives(s
 def test_neighbours_are_framed_by_whether_they_have_a_class_in_common(split, drawn, tmp_path):
     rows, alike = np.array([[1, 3, 2]]), np.array([[1, 0, np.nan]])
     found = {"euclidean": (rows, alike), "cosine": (rows[:, ::-1], alike[:, ::-1])}
-    analysis_figures.nearest_neighbours(split, [0], found, "fc7", tmp_path / "x.png")
+    analysis_figures.nearest_neighbours(split, {"cat": 0}, found, "fc7", tmp_path / "x.png")
     shown = [axes for axes in drawn[0].axes if axes.images]
     assert [int(axes.images[0].get_array()[0, 0, 0]) // 40 for axes in shown] == [0, 1, 3, 2, 2, 3, 1]
     colors = ["black", "tab:green", "tab:red", "tab:gray", "tab:gray", "tab:red", "tab:green"]
     for axes, color in zip(shown, colors, strict=True):
         assert same_color(axes.spines["left"].get_edgecolor(), color)
     assert [axes.get_xlabel() for axes in shown[:4]] == ["cat", "cat, dog", "sofa", "dog, (sofa)"]
-    titles = [axes.get_title() for axes in drawn[0].axes if axes.get_title()]
-    assert titles[0] == "image" and titles[1] == "3 nearest, euclidean: 50% have a class in common"
-    assert titles[2].startswith("3 nearest, cosine: 50%")
+    assert shown[0].get_title() == "image" and shown[0].get_ylabel() == "cat"
+    titles = [axes.get_title(loc="left") for axes in drawn[0].axes if axes.get_title(loc="left")]
+    assert titles == [
+        f"3 nearest, {metric}: 50% have a class in common" for metric in ("euclidean", "cosine")
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_titles_above_few_neighbours_do_not_touch(split, drawn, tmp_path, count):
+    rows = np.arange(1, 1 + count)[None]
+    found = {"euclidean": (rows, np.ones((1, count))), "cosine": (rows, np.ones((1, count)))}
+    analysis_figures.nearest_neighbours(split, {"cat": 0}, found, "fc7", tmp_path / "x.png")
+    drawn[0].draw_without_rendering()
+    boxes = [
+        text.get_window_extent()
+        for axes in drawn[0].axes
+        for text in (axes.title, axes._left_title)
+        if text.get_text()
+    ]
+    assert len(boxes) == 3 and not any(
+        one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number]
+    )
 
 
 def test_conv1_is_shown_at_each_stage_with_what_it_has_changed(drawn, tmp_path):
@@ -87,6 +106,6 @@ def test_hardest_and_easiest_show_their_worst_mistakes_with_probabilities(split,
     ap = {"cat": 0.2, "dog": 0.9, "sofa": 0.5}
     analysis_figures.hardest_and_easiest(split, logits, ap, "x", tmp_path / "x.png")
     first = drawn[0].axes[0]
-    assert first.texts[0].get_text() == "hardest: cat, AP 0.20\nhighest scores without it"
+    assert first.texts[0].get_text() == "hardest: cat, AP 0.20\non 2 of 6 images\nhighest scores without it"
     assert first.get_title() == "95.3%\nshows sofa"  # 1 / (1 + exp(-3))
     assert drawn[0].axes[12].texts[0].get_text().startswith("easiest: dog, AP 0.90")

@@ -2,15 +2,10 @@
 
 import numpy as np
 
-from common.captions import describe_batch, describe_image
+from common.captions import describe_batch
 from common.mixup import Mixed, MixedWeights
 
 CLASSES = ("cat", "dog", "sofa")
-
-
-def test_an_image_is_described_by_its_classes():
-    assert describe_image(np.array([0, 1, 1]), CLASSES) == "dog, sofa"
-    assert describe_image(np.array([0, 0, 0]), CLASSES) == "no class"
 
 
 def test_captions_name_the_classes_and_put_what_is_not_counted_in_parentheses():

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from common import features
 from common.input import EvalInput, Examples
@@ -59,73 +57,64 @@ def test_the_two_metrics_differ(points):
 
 
 def test_classes_in_common_by_hand():
-    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [0, 1]])
-    weights = np.array([[1, 1], [1, 1], [1, 1], [1, 1], [0, 1]])  # the last may show the first class too
-    rows = np.array([0, 2, 3, 4])
-    neighbours = np.array([[1, 2, 4], [0, 3, 4], [0, 1, 4], [0, 1, 3]])
-    found = features.have_in_common(labels, weights, rows, neighbours)
+    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0], [0, 1], [0, 0]])
+    # The fifth may show the first class too, and so may the last.
+    weights = np.array([[1, 1], [1, 1], [1, 1], [1, 1], [0, 1], [0, 1]])
+    found = features.have_in_common(labels, weights)
     nan = np.nan
-    np.testing.assert_array_equal(found, [[1, 0, nan], [0, 0, 1], [nan, nan, nan], [nan, 1, 0]])
-    assert features.share_in_common(found) == 3 / 7
-    assert np.isnan(features.share_in_common(found[2:3]))
-
-
-def test_without_masked_labels_an_overlap_decides():
-    rng = np.random.default_rng(5)
-    labels = (rng.random((40, 6)) < 0.3).astype(int)
-    rows, neighbours = np.arange(40), rng.integers(0, 40, (40, 4))
-    found = features.have_in_common(labels, np.ones((40, 6)), rows, neighbours)
-    for row, line in zip(rows, found, strict=True):
-        shown = set(np.flatnonzero(labels[row]))
-        for index, one in zip(neighbours[row], line, strict=True):
-            assert np.isnan(one) if not shown else one == bool(shown & set(np.flatnonzero(labels[index])))
-
-
-def test_neighbours_at_random_are_all_the_others_alike():
-    found = features.random_neighbours(4_000, 5, np.random.default_rng(0))
-    assert found.shape == (5, 4_000)
-    for row, neighbours in enumerate(found):
-        counts = np.bincount(neighbours, minlength=5)
-        assert counts[row] == 0
-        np.testing.assert_allclose(np.delete(counts, row), 1_000, atol=110)  # four standard deviations
+    expected = [
+        [nan, 1, 0, 0, nan, nan],
+        [1, nan, 1, 0, 1, nan],
+        [0, 1, nan, 0, 1, 0],
+        [0, 0, 0, nan, 0, 0],
+        [nan, 1, 1, 0, nan, nan],
+        [nan, nan, 0, 0, nan, nan],
+    ]
+    np.testing.assert_array_equal(found, expected)
+    assert features.share_in_common(found) == 8 / 22
+    assert features.share_in_common(found[[0, 4, 5]][:, [4, 5]]) is None
 
 
 def test_images_of_different_classes_are_chosen():
     rng = np.random.default_rng(1)
     labels = (rng.random((60, 8)) < 0.15).astype(int)
     labels[:, 5] = 0  # a class that no image shows
-    chosen = features.choose_of_different_classes(labels, np.ones_like(labels), 6, np.random.default_rng(0))
-    assert len(set(chosen)) == 6
-    # Images can be matched to classes, each to one of its own.
-    matched = maximum_bipartite_matching(csr_array(labels[chosen]), perm_type="column")
-    assert np.all(matched >= 0)
-    assert chosen == features.choose_of_different_classes(
-        labels, np.ones_like(labels), 6, np.random.default_rng(0)
-    )
-    assert chosen != features.choose_of_different_classes(
-        labels, np.ones_like(labels), 6, np.random.default_rng(1)
-    )
-    assert (
-        len(features.choose_of_different_classes(labels, np.ones_like(labels), 20, np.random.default_rng(0)))
-        == 7
-    )
 
-
-def test_an_image_of_one_class_is_preferred_to_one_of_several():
-    labels = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 1]])
-    for seed in range(5):
-        chosen = features.choose_of_different_classes(
-            labels, np.ones_like(labels), 3, np.random.default_rng(seed)
+    def choose(count: int, seed: int) -> dict[int, int]:
+        return features.choose_of_different_classes(
+            labels, np.ones_like(labels), count, np.random.default_rng(seed)
         )
-        assert sorted(chosen) == [1, 3, 4]  # 4 shows two, as few as there are for the last class
+
+    chosen = choose(6, 0)
+    assert len(chosen) == len(set(chosen.values())) == 6
+    assert all(labels[row, column] for column, row in chosen.items())
+    assert chosen == choose(6, 0) != choose(6, 1)
+    assert sorted(choose(20, 0)) == [0, 1, 2, 3, 4, 6, 7]
 
 
-def test_an_image_that_may_show_another_class_counts_as_showing_it():
+@pytest.mark.parametrize("seed", range(5))
+def test_images_without_a_class_in_common_come_first_and_of_them_those_of_few_classes(seed):
+    labels = np.array([[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 1, 1, 0, 1]])
+    weights = np.ones_like(labels)
+
+    def choose(count: int) -> dict[int, int]:
+        return features.choose_of_different_classes(labels, weights, count, np.random.default_rng(seed))
+
+    # The first class has an image of its own. Apart from it are the last three images; they have a class in
+    # common, so that only one of them is, and the last shows most.
+    assert choose(1) == {0: 1}
+    two = choose(2)
+    assert two.pop(0) == 1 and list(two.values()) in ([2], [3])
+    three = choose(3)
+    assert len(set(three.values())) == 3 and three.items() > choose(2).items()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_image_that_may_show_another_class_counts_as_showing_it(seed):
     labels = np.array([[1, 0], [1, 0], [0, 1]])
     weights = np.array([[1, 0], [1, 1], [1, 1]])
-    for seed in range(5):
-        chosen = features.choose_of_different_classes(labels, weights, 2, np.random.default_rng(seed))
-        assert sorted(chosen) == [1, 2]
+    chosen = features.choose_of_different_classes(labels, weights, 2, np.random.default_rng(seed))
+    assert chosen == {0: 1, 1: 2}
 
 
 def test_random_images_are_distinct_and_the_same_for_the_same_seed():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from common import export, predict, trained
@@ -40,6 +41,20 @@ def test_probabilities_are_those_of_the_evaluation(voc, run):
     for result, probabilities in zip(results, expected.values(), strict=True):
         assert list(result) == list(CLASSES)
         np.testing.assert_allclose(list(result.values()), probabilities, rtol=1e-4)
+
+
+def test_the_weights_are_those_of_the_latest_checkpoint(voc, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(run.parent / "cache"), "--init", "xavier"]
+    arguments += ["--model_dir", str(tmp_path / "run"), "--steps", "3", "--precision", "float32"]
+    load("02_pascal_alexnet.py").main([*arguments, "--batch_size", "4"])
+    assert {"ckpt-2.index", "ckpt-3.index"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    network = trained.load(tmp_path / "run")
+    assert network.step == 3
+    stored = tf.train.load_checkpoint(str(tmp_path / "run" / "ckpt-3"))
+    for layer in ("conv1", "fc8"):
+        kernel = stored.get_tensor(f"weights/{layer}/kernel/.ATTRIBUTES/VARIABLE_VALUE")
+        np.testing.assert_array_equal(network.model.get_layer(layer).kernel.numpy(), kernel)
 
 
 def test_the_table_the_json_and_the_pictures(voc, run, tmp_path, capsys):

@@ -18,7 +18,7 @@ from common.questions import QUESTIONS
 NAME = "noise <b>x</b> &amp;"  # a page that doesn't escape it shows something else
 
 
-def write_run(folder: Path, script: str, **settings) -> Path:
+def write_run(folder: Path, script: str, ap_cat: float = 0.125, **settings) -> Path:
     folder.mkdir(parents=True)
     config = {
         "settings": {"script": script, "seed": 0, "precision": "float32", "batch_size": 10, **settings},
@@ -30,18 +30,20 @@ def write_run(folder: Path, script: str, **settings) -> Path:
     for step in (10, 20):
         line = {"step": step, "train_loss": 0.3, "test_loss": 0.4, "images_per_second": 50.0}
         scores = {"mAP": step / 100, "mAP_11point": step / 90, "mAP_guessing": 0.1}
-        by_class = {"AP": {"cat": 0.125, "dog": 0.5}, "AP_guessing": {"cat": 0.1, "dog": 0.1}}
+        by_class = {"AP": {"cat": ap_cat, "dog": 0.5}, "AP_guessing": {"cat": 0.1, "dog": 0.1}}
         run_files.append_metrics(folder, line | scores | by_class)
     return folder
 
 
 class Page(html.parser.HTMLParser):
-    """Pictures and text of a page; refuses what would be fetched from elsewhere."""
+    """Pictures, text and rows of tables of a page; refuses what would be fetched from elsewhere."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.pictures: list[Image.Image] = []
         self.text = ""
+        self.rows: list[list[str]] = []
+        self.in_cell = False
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
@@ -52,9 +54,19 @@ class Page(html.parser.HTMLParser):
             self.pictures.append(Image.open(io.BytesIO(base64.b64decode(content))))
             assert self.pictures[-1].format == kind.upper()
         assert not {"href", "srcset"} & dict(attributes).keys() and tag not in ("script", "link", "iframe")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
 
     def handle_data(self, data):
         self.text += data
+        if self.in_cell:
+            self.rows[-1][-1] += data
 
 
 def test_every_question_has_a_section_and_says_how_to_make_a_run_that_is_not_there(tmp_path):
@@ -77,6 +89,13 @@ def test_a_run_has_its_command_table_figures_settings_time_and_machine(tmp_path)
     assert len(page.pictures) == 3  # loss, mAP, AP per class, drawn from its log
 
 
+def test_runs_of_a_question_stand_side_by_side_below_their_names(tmp_path):
+    write_run(tmp_path / "runs" / "one", "02_pascal_alexnet", ap_cat=0.25)
+    write_run(tmp_path / "runs" / "two", "02_pascal_alexnet", ap_cat=0.75, seed=1)
+    rows = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html")).rows
+    assert rows[0] == ["", "one", "two"] and ["AP cat", "0.250", "0.750"] in rows
+
+
 def test_the_time_is_that_of_the_iterations_at_their_rates(tmp_path):
     run = write_run(tmp_path / "run", "02_pascal_alexnet")
     rates = [(600, 10.0), (1_200, 5.0)]  # 600 iterations of 10 images at 10 a second, then at 5 a second
@@ -96,7 +115,7 @@ def test_a_folder_may_be_a_run_or_hold_runs(tmp_path):
 
 def write_analysis(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    shares = {"CaffeNet fc7": {"euclidean": 0.25, "cosine": 0.375}}
+    shares = {"CaffeNet fc7": {"euclidean": 0.25, "cosine": None}}
     result = {
         "settings": {"script": "05_analysis", "caffenet": "runs/a", "vgg": "runs/b", "queries": 7},
         "resumable_settings": {},
@@ -125,10 +144,19 @@ def test_an_analysis_is_shown_with_its_command_gains_shares_and_figures(tmp_path
     page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
     command = "05_analysis.py --data_dir $DATA_DIR --caffenet runs/a --vgg runs/b --queries 7 "
     assert f"python {command}--output_dir runs/05_analysis" in page.text
-    for part in ("fine-tuned VGG-16, iteration 400", "0.6500", "1.5 minutes", "a box", "0.250", "0.375"):
-        assert part in page.text
-    assert "two images at random0.125" in page.text
-    assert page.text.index("AP dog0.6000.300+0.300") < page.text.index("AP cat0.7000.500+0.200")
+    assert "10 test images; 1.5 minutes on a box" in page.text
+    head = page.rows.index(["", "fine-tuned VGG-16, iteration 400", "CaffeNet, iteration 600", "gain"])
+    assert page.rows[head + 1 : head + 4] == [
+        ["mAP", "0.6500", "0.4000", ""],
+        ["AP dog", "0.600", "0.300", "+0.300"],
+        ["AP cat", "0.700", "0.500", "+0.200"],
+    ]
+    head = page.rows.index(["neighbours with a class in common", "metric", "shown", "all test images"])
+    assert page.rows[head + 1 : head + 4] == [
+        ["CaffeNet fc7", "euclidean", "0.500", "0.250"],
+        ["CaffeNet fc7", "cosine", "0.500", "unknown"],
+        ["two images at random", "", "", "0.125"],
+    ]
     assert len(page.pictures) == 1
 
 
@@ -146,13 +174,14 @@ def test_a_run_that_has_not_ended_says_so_and_shows_no_figure_that_it_drew_befor
     (run / "figures").mkdir()
     Image.new("RGB", (4, 3)).save(run / "figures" / "with_baseline.png")
     ended = Page(report.write_report([run], tmp_path / "a.html"))
+    assert "Not here: ap_with_baseline.png, training.png; the command above draws them." in ended.text
     assert "not ended" not in ended.text and (4, 3) in [picture.size for picture in ended.pictures]
     config = json.loads((run / "config.json").read_text())
     config["resumable_settings"]["steps"] = 5_000
     (run / "config.json").write_text(json.dumps(config))
     going_on = Page(report.write_report([run], tmp_path / "b.html"))
     assert "20 of 5,000, not ended" in going_on.text and "the same command goes on" in going_on.text
-    assert len(going_on.pictures) == len(ended.pictures) - 1
+    assert len(going_on.pictures) == len(ended.pictures) - 1 and "Not here" not in going_on.text
 
 
 def test_the_command_goes_on_in_the_runs_folder_or_makes_a_run_of_which_only_the_log_is_kept(

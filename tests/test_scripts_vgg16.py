@@ -1,5 +1,6 @@
 """The real `main()` of the scripts that have to do with VGG-16: Tasks 3 to 6."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from common import cli, hooks
 from common.errors import UserError
 from common.estimator import Estimator
 from common.mixup import mix
+from common.questions import QUESTIONS
 from common.run_files import read_config, read_metrics
 from common.sample import make_sample
 from tests.scripts import ROOT, load, write_mnist
@@ -184,6 +186,14 @@ def test_mixup_takes_images_as_small_as_the_networks_own_tasks_do():
         script.main(["--image_size", "223"])
 
 
+def test_mixup_refuses_a_baseline_with_other_settings_before_it_trains(voc, caffenet_run, tmp_path):
+    arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--learning_rate", "0.5"]
+    arguments += ["--model_dir", str(tmp_path / "run"), "--baseline_dir", str(caffenet_run)]
+    with pytest.raises(UserError, match=f"{caffenet_run}: is no baseline of .* learning_rate .* and not 0.5"):
+        load("06_mixup.py").main(arguments)
+    assert not list((tmp_path / "run").glob("ckpt-*"))
+
+
 @pytest.mark.parametrize("given", [{"init_from": "vgg_16.ckpt"}, {"restore_up_to": "fc6"}])
 def test_weights_for_mixup_from_scratch_are_refused(given):
     script = load("06_mixup.py")
@@ -212,6 +222,8 @@ def test_analysis_draws_everything_from_the_weights_of_both_runs(
     data = "VOC2007 (24 trainval / 12 test images)"
     assert result["titles"]["caffenet"] == f"CaffeNet, iteration 2, {data}"
     assert result["titles"]["vgg16"].startswith("VGG-16 from scratch, iteration 2, ")
+    (question,) = [one for one in QUESTIONS if one.script == "05_analysis"]
+    assert {*question.figures} == {path.name for path in tmp_path.glob("*.png")}
     shares = result["neighbours_with_a_class_in_common"]["all"]
     assert shares.keys() == {"CaffeNet pool5", "CaffeNet fc7", "VGG-16 pool5", "VGG-16 fc7"}
 
@@ -238,6 +250,13 @@ def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_
     assert f"{untrained}: has no checkpoint yet" in refused(untrained, vgg16_run[0])
     assert "is a run of VGG-16 where one of CaffeNet is wanted" in refused(vgg16_run[0], caffenet_run)
     assert "its run had other data, VOC2007" in refused(caffenet_run, vgg16_run[0], other)
+    larger = tmp_path / "larger"
+    shutil.copytree(caffenet_run, larger, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint"))
+    config = read_config(larger)
+    config["settings"]["image_size"] = 300
+    (larger / "config.json").write_text(json.dumps(config))
+    expected = f"the runs had images of different sizes: {larger} 300, {vgg16_run[0]} 256 pixels"
+    assert expected in refused(larger, vgg16_run[0])
     with pytest.raises(UserError, match="give --caffenet and --vgg"):
         script.main(["--data_dir", str(voc)])
 
