@@ -78,9 +78,12 @@ def nearest_neighbours(
     """
     count = next(iter(found.values()))[0].shape[1]
     widths = [1.0] + [one for _ in found for one in (0.25, *[1.0] * count)]
-    figure = Figure((1.6 * sum(widths), 2.0 * len(queries) + 1), layout="constrained")
+    figure = Figure((max(1.6 * sum(widths), 9), 2.0 * len(queries) + 1.2), layout="constrained")
+    shares = {metric: features.share_in_common(alike) for metric, (_, alike) in found.items()}
+    described = [f"{metric} {'unknown' if s is None else f'{s:.0%}'}" for metric, s in shares.items()]
     figure.suptitle(
-        f"{title}\ngreen: a class in common; red: none; grey: unknown, one is only marked difficult"
+        f"{title}\n{count} nearest; with a class in common: {', '.join(described)}\n"
+        "green: a class in common; red: none; grey: unknown, one is only marked difficult"
     )
     grid = figure.subplots(len(queries), len(widths), squeeze=False, width_ratios=widths)
     for axes in grid.flat:
@@ -94,11 +97,8 @@ def nearest_neighbours(
                 frame = "tab:gray" if np.isnan(common) else "tab:green" if common else "tab:red"
                 _show(axes, test, index, frame)
     grid[0][0].set_title("image", fontsize=10)
-    for number, (metric, (_, alike)) in enumerate(found.items()):
-        share = features.share_in_common(alike)
-        percent = "unknown how many" if share is None else f"{share:.0%}"
-        text = textwrap.fill(f"{count} nearest, {metric}: {percent} have a class in common", 20 * count)
-        grid[0][2 + number * (count + 1)].set_title(text, fontsize=10, loc="left")
+    for number, metric in enumerate(found):
+        grid[0][2 + number * (count + 1)].set_title(metric, fontsize=10, loc="left")
     return save(figure, path)
 
 

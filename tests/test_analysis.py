@@ -117,10 +117,8 @@ def test_shares_that_no_label_decides_are_unknown(both, split, drawn, tmp_path):
     unsure.weights[0] = 1  # a cat, which the others may show or not
     shares, _ = analysis.neighbours(both, unsure, 3, 1, 0, tmp_path)
     assert shares["at random"] is None and set(shares["all"]["VGG-16 fc7"].values()) == {None}
-    titles = [axes.get_title(loc="left") for axes in drawn["neighbours_vgg16_fc7.png"].axes]
-    assert "1 nearest, euclidean: unknown how many have a class in common" in [
-        " ".join(title.split()) for title in titles
-    ]
+    title = drawn["neighbours_vgg16_fc7.png"].get_suptitle()
+    assert "1 nearest; with a class in common: euclidean unknown, cosine unknown" in title
 
 
 def test_dots_thumbnails_and_vectors_are_of_the_same_images(both, split, drawn, tmp_path, monkeypatch):
