@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import tarfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -174,8 +175,10 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
         if not own:
             raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
         return open_checkpoint(own[0])
-    if path.suffix == ".index" or re.fullmatch(r"\.data-\d+-of-\d+", path.suffix):
+    if path.suffix in (".index", ".meta") or re.fullmatch(r"\.data-\d+-of-\d+", path.suffix):
         path = path.with_suffix("")
+    if path.is_file() and tarfile.is_tarfile(path):
+        raise UserError(f"{path}: is an archive; unpack it, tar xf {path}, and give what is in it")
     if path.suffix in (".h5", ".hdf5") and path.is_file():
         return _open_h5(path)
     if path.is_file() or Path(f"{path}.index").is_file():

@@ -1,6 +1,7 @@
 """Weights of slim's and Keras' names and layouts, at reduced widths, into a network with VGG-16's names."""
 
 import re
+import tarfile
 from typing import get_args
 
 import h5py
@@ -218,10 +219,12 @@ def test_conv1_1_gives_equal_output_from_slim_and_from_keras(values, tmp_path):
 def test_another_runs_weights_are_taken_and_not_its_step(tmp_path):
     from tests import tiny_run
 
-    tiny_run.run(tmp_path / "first", 10)
+    tiny_run.run(tmp_path / "first", 20)
+    assert {"ckpt-10.index", "ckpt-20.index"} <= {path.name for path in (tmp_path / "first").iterdir()}
     trained, _ = tiny_run.estimator(tmp_path / "first")
     model = tiny_run.network()
     weights = pretrained.open_weights(str(tmp_path / "first"), True)
+    assert weights.name.endswith("ckpt-20")
     outcome = pretrained.restore(model, weights, "conv1")
     np.testing.assert_array_equal(
         model.get_layer("conv1").kernel, trained.model.get_layer("conv1").kernel.numpy()
@@ -276,6 +279,15 @@ def test_a_truncated_keras_file_is_one_line_that_names_it(values, share, tmp_pat
 def test_a_file_that_holds_no_weights_is_named(name, tmp_path):
     (tmp_path / name).write_text("Remember the milk.\n" * 100)
     assert f"{tmp_path / name}: is damaged or holds no weights" in refused(tmp_path / name)
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path):
+    (tmp_path / "vgg_16.ckpt").write_bytes(bytes(1000))
+    with tarfile.open(tmp_path / "vgg_16.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "vgg_16.ckpt")
+    assert f"vgg_16.tar.gz: is an archive; unpack it, tar xf {tmp_path}" in refused(
+        tmp_path / "vgg_16.tar.gz"
+    )
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
