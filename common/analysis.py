@@ -33,10 +33,17 @@ class Seen(NamedTuple):
 
 
 def look(network: Trained, test: Examples, batch_size: int) -> Seen:
-    """Shows a network the centre crops of a split, once."""
+    """Shows a network the centre crops of a split, once.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
     test_input = EvalInput(test, batch_size, lambda images: augment.center_crop(images, network.size))
     outputs = features.extract(network.model, (*LAYERS, "fc8"), test_input)
     logits = outputs.pop("fc8")
+    evaluation.check_finite(
+        logits, test.ids, test.classes, network.title, "it has diverged, take another run"
+    )
     metrics = evaluation.multilabel_metrics(test.labels, logits, test.weights, test.classes)
     return Seen(network.title, outputs, logits, {"step": network.step, **metrics})
 

@@ -16,11 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import distribution, interruption, run_files, run_lock, summaries
+from common import distribution, evaluation, interruption, run_files, run_lock, summaries
 from common.checkpoints import RunCheckpoints
 from common.errors import UserError
 from common.hooks import Evaluate, Hook, Step
 from common.input import EvalInput, TrainInput
+
+_CALMER = "the network has diverged, try a lower --learning_rate in another --model_dir"
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 Metrics = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, Any]]
@@ -98,8 +100,7 @@ class Estimator:
         for variable in self.model.trainable_variables:
             if not tf.reduce_all(tf.math.is_finite(variable.value)):
                 raise UserError(
-                    f"{self.model_dir}: {variable.path} is no longer finite after step {self.step}; "
-                    "try a lower --learning_rate in another --model_dir"
+                    f"{self.model_dir}: {variable.path} is no longer finite after step {self.step}; {_CALMER}"
                 )
         self.flush_summaries()  # so that a run that goes on from here misses none
         return self._checkpoints.save(self.step)
@@ -222,8 +223,7 @@ class Estimator:
                 self.images_trained += input.batch_size
             if not math.isfinite(done.loss):
                 raise UserError(
-                    f"{self.model_dir}: the training loss of step {step} is {done.loss}; "
-                    "try a lower --learning_rate in another --model_dir"
+                    f"{self.model_dir}: the training loss of step {step} is {done.loss}; {_CALMER}"
                 )
             yield step, done
 
@@ -245,8 +245,13 @@ class Estimator:
 
         Returns:
             The loss over the whole split under "loss", then the metrics.
+
+        Raises:
+            UserError: a logit is NaN or infinite.
         """
-        labels, weights = input.examples.labels, input.examples.weights
+        examples = input.examples
+        evaluation.check_finite(logits, examples.ids, examples.classes, self.model_dir, _CALMER)
+        labels, weights = examples.labels, examples.weights
         loss = float(self._loss(tf.constant(labels), tf.constant(logits), tf.constant(weights)))
         return {"loss": loss, **self._metrics(labels, logits, weights)}
 
@@ -283,8 +288,8 @@ class Estimator:
         Returns:
             The last evaluation, a line of metrics.jsonl: "step", "train_loss" (the mean since the
             evaluation before; None where no step was made since), "test_loss", "images_per_second" in
-            training, "best" (of the headline metric, so far) and the metrics.
+            training (None where no step was timed), "best" (of the headline metric, so far) and the metrics.
         """
-        evaluation = Evaluate(test_input, eval_every, steps)
-        self.train(train_input, steps, [evaluation, *hooks])
-        return evaluation.latest
+        evaluate = Evaluate(test_input, eval_every, steps)
+        self.train(train_input, steps, [evaluate, *hooks])
+        return evaluate.latest

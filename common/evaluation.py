@@ -62,12 +62,25 @@ def guessing_average_precision(labels: np.ndarray) -> float:
     return (harmonic + (positives - 1) / (count - 1) * (count - harmonic)) / count
 
 
-def _check_finite(logits: np.ndarray, classes: Sequence[str]) -> None:
+def check_finite(
+    logits: np.ndarray, ids: Sequence[str], classes: Sequence[str], where: object, way_out: str
+) -> None:
+    """Checks that the scores of a split are numbers, which the metrics need.
+
+    Args:
+        logits: (N, C).
+        ids: N names of the images.
+        classes: C names.
+        where: what the scores are of, and `way_out`: what to do, for the error.
+
+    Raises:
+        UserError: a logit is NaN or infinite, also of a label that doesn't count.
+    """
     if not np.isfinite(logits).all():
         row, column = np.argwhere(~np.isfinite(logits))[0]
         raise UserError(
-            f"the score of {classes[column]} for test image number {row} is {logits[row, column]}; "
-            "the network has diverged, try a lower --learning_rate"
+            f"{where}: the score of {classes[column]} for image {ids[row]} is "
+            f"{logits[row, column]}; {way_out}"
         )
 
 
@@ -87,11 +100,7 @@ def multilabel_metrics(
         has); "AP", "AP_11point" and "AP_guessing": {class: 0 to 1} of those classes;
         "classes_without_positives": names of the others. "AP" is scikit-learn's
         `average_precision_score` after `break_ties`, as the course computes it.
-
-    Raises:
-        UserError: a logit is NaN or infinite.
     """
-    _check_finite(logits, classes)
     scores = break_ties(labels, logits)
     per_class: dict[str, dict[str, float]] = {"AP": {}, "AP_11point": {}, "AP_guessing": {}}
     without_positives = []
@@ -121,11 +130,7 @@ def accuracy_metrics(labels: np.ndarray, logits: np.ndarray, weights: np.ndarray
 
     Returns:
         "accuracy", 0 to 1, and "confusion", C x C counts as lists: row is the class, column the guess.
-
-    Raises:
-        UserError: a logit is NaN or infinite.
     """
-    _check_finite(logits, [str(c) for c in range(logits.shape[1])])
     counted = weights != 0
     guesses = np.argmax(logits, axis=1)
     confusion = confusion_matrix(labels[counted], guesses[counted], labels=np.arange(logits.shape[1]))

@@ -64,27 +64,36 @@ class Hook:
 
 
 class _Rate:
-    """Images a second, in training steps alone, since it was last read."""
+    """Images a second, in training steps alone, since it was last read; None where no step was timed."""
 
     def __init__(self) -> None:
         self._images, self._seconds = 0, 0.0
 
-    def read(self, estimator: "Estimator") -> float:
+    def read(self, estimator: "Estimator") -> float | None:
         images = estimator.images_trained - self._images
         seconds = estimator.train_seconds - self._seconds
         self._images, self._seconds = estimator.images_trained, estimator.train_seconds
-        return images / seconds if seconds else 0.0
+        return images / seconds if images else None
 
 
 class Evaluate(Hook):
     """Scores the test split every so many steps and at the last one.
 
     Each evaluation is printed and goes to metrics.jsonl, TensorBoard and predictions.npz.
+
+    Attributes:
+        latest: the last evaluation of this process, a line of metrics.jsonl; empty before the first.
     """
 
     on_every_worker = True  # each predicts its share
 
     def __init__(self, test_input: EvalInput, every: int, last_step: int) -> None:
+        """
+        Args:
+            test_input: the split.
+            every: steps from evaluation to evaluation.
+            last_step: of the run.
+        """
         self.latest: dict[str, Any] = {}
         self._recorded: set[int] = set()
         self._input = test_input
@@ -119,11 +128,12 @@ class Evaluate(Hook):
         logits = estimator.predict(self._input)
         metrics = estimator.score(self._input, logits)
         score = metrics[estimator.headline]
+        rate = self._rate.read(estimator)
         self.latest = {
             "step": step,
             "train_loss": estimator.take_train_loss(),
             "test_loss": metrics["loss"],
-            "images_per_second": round(self._rate.read(estimator), 1),
+            "images_per_second": None if rate is None else round(rate, 1),
             "best": estimator.update_best(score),
             **{name: value for name, value in metrics.items() if name != "loss"},
         }
@@ -139,9 +149,10 @@ class Evaluate(Hook):
         # Last, so that what has its line here is complete.
         run_files.append_metrics(estimator.model_dir, self.latest)
         train_loss = "" if self.latest["train_loss"] is None else f"{self.latest['train_loss']:.4f}"
+        speed = "" if rate is None else f"  {rate:.0f} images/s"
         tqdm.write(
             f"step {step:>6,}  train loss {train_loss}  test loss {metrics['loss']:.4f}  "
-            f"{estimator.headline} {score:.4f}  {self.latest['images_per_second']:.0f} images/s",
+            f"{estimator.headline} {score:.4f}{speed}",
             file=sys.stdout,
         )
         sys.stdout.flush()
@@ -151,6 +162,10 @@ class Checkpoints(Hook):
     """Saves every so many steps and at the end. Belongs last, so that it knows what the others did."""
 
     def __init__(self, every: int) -> None:
+        """
+        Args:
+            every: steps from checkpoint to checkpoint.
+        """
         self._every = every
         self._saved_step = 0
 
@@ -174,6 +189,10 @@ class Progress(Hook):
     """A bar with loss, images a second and the time left; quiet where stderr is no terminal."""
 
     def __init__(self, last_step: int) -> None:
+        """
+        Args:
+            last_step: of the run.
+        """
         self._last_step = last_step
         self._bar: tqdm | None = None
 
@@ -194,7 +213,8 @@ class Progress(Hook):
         self._bar.update()
         if not self._bar.disable and step % 10 == 0:
             rate = self._rate.read(estimator)
-            self._bar.set_postfix_str(f"loss {done.loss:.4f}, {rate:.0f} images/s", False)
+            speed = "" if rate is None else f", {rate:.0f} images/s"
+            self._bar.set_postfix_str(f"loss {done.loss:.4f}{speed}", False)
 
     def close(self, estimator: "Estimator") -> None:
         if self._bar is not None:

@@ -72,13 +72,22 @@ def write_training(
     step: int,
     loss: float,
     learning_rate: float,
-    images_per_second: float,
+    images_per_second: float | None,
 ) -> None:
-    """Scalars of one training step; the loss is that of its batch."""
+    """Scalars of one training step.
+
+    Args:
+        writer: of the run.
+        step: its number, from 1.
+        loss: of its batch, before its update.
+        learning_rate: of its update.
+        images_per_second: since these were last written; None where it isn't known.
+    """
     with writer.as_default(step):
         tf.summary.scalar("train/loss", loss)
         tf.summary.scalar("train/learning_rate", learning_rate)
-        tf.summary.scalar("train/images_per_second", images_per_second)
+        if images_per_second is not None:
+            tf.summary.scalar("train/images_per_second", images_per_second)
 
 
 def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -45,7 +47,8 @@ def test_loss_curves_show_every_evaluation(tmp_path, monkeypatch):
     assert test.get_xydata().tolist() == [[10, 0.4], [20, 0.35]]
     assert axes.get_xlabel() == "iteration" and "nats" in axes.get_ylabel()
     assert "CaffeNet, x" in axes.get_title()
-    assert len(axes.get_legend().get_texts()) == 2
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["training, mean since the point before", "test"]
 
 
 def test_score_curves_show_every_evaluation_beside_guessing(tmp_path, monkeypatch):
@@ -68,16 +71,66 @@ def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
     metrics = {
-        "AP": {"cat": 0.4, "dog": 0.6, "cow": 0.1}, "AP_guessing": {"cat": 0.1, "dog": 0.1, "cow": 0.1},
+        "AP": {"cat": 0.4, "dog": 0.6, "cow": 0.1}, "AP_guessing": {"cat": 0.3, "dog": 0.05, "cow": 0.2},
         "mAP": 1.1 / 3,
     }  # fmt: skip
     figures.ap_per_class(metrics, "x", tmp_path / "ap.png")
     (axes,) = drawn[0].axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cow", "cat", "dog"]
     assert [bar.get_width() for bar in axes.patches] == [0.1, 0.4, 0.6]
+    assert [text.get_text() for text in axes.texts] == ["0.10", "0.40", "0.60"]
+    guessing, mean = axes.lines
+    assert guessing.get_xdata().tolist() == [0.2, 0.3, 0.05]
+    assert set(mean.get_xdata()) == {1.1 / 3} and mean.get_label() == "mAP, 0.367"
 
 
-def test_titles_say_which_data(written):
+def test_the_figures_of_a_log_are_of_its_last_evaluation_and_of_all_of_them(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}) or path)
+
+    def scored(step: int, mAP: float) -> dict:
+        scores = {"mAP": mAP, "mAP_11point": mAP + 0.1, "mAP_guessing": 0.07}
+        return line(step, 0.5, 0.4) | scores | {"AP": {"cat": mAP}, "AP_guessing": {"cat": 0.07}}
+
+    figures.multilabel_figures([scored(10, 0.2), scored(20, 0.3)], "CaffeNet, x", tmp_path)
+    (curves,), (bars,) = drawn["mAP.png"].axes, drawn["ap_per_class.png"].axes
+    assert {one.get_label(): list(one.get_ydata()) for one in curves.lines} == {
+        "mAP": [0.2, 0.3],
+        "mAP, VOC 2007's 11 points": pytest.approx([0.3, 0.4]),
+        "guessing, 0.070": [0.07, 0.07],
+    }
+    assert [bar.get_width() for bar in bars.patches] == [0.3]
+    assert bars.get_title() == "Test AP per class: CaffeNet, x\niteration 20"
+
+
+def test_the_figures_of_a_log_of_digits_are_of_its_last_evaluation(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}) or path)
+    evaluations = [
+        line(10, 0.5, 0.4) | {"accuracy": 0.5, "confusion": [[1, 1], [1, 1]]},
+        line(20, 0.5, 0.4) | {"accuracy": 0.75, "confusion": [[2, 0], [1, 1]]},
+    ]
+    figures.digit_figures(evaluations, "MNIST", tmp_path)
+    (curves,), (counts,) = drawn["accuracy.png"].axes, drawn["confusion.png"].axes
+    assert [list(one.get_ydata()) for one in curves.lines] == [[0.5, 0.75], [0.5, 0.5]]
+    assert {text.get_text() for text in counts.texts} == {"2", "1"} and len(counts.texts) == 3
+
+
+def test_titles_say_which_network_and_which_data(written, tmp_path, monkeypatch):
+    shutil.copytree(written[0].parent.parent, tmp_path / "run")
+    config = run_files.read_config(tmp_path / "run")
+    config["settings"]["script"] = "03_pascal_vgg16"
+    run_files.write_json(tmp_path / "run" / "config.json", config)
+    drawn = {}
+    for module in (figures, summary_figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: drawn.update({path.name: figure}) or path)
+    run_figures.write_multilabel_figures(tmp_path / "run")
+    title = "VGG-16 from scratch, coloured noise (37 train / 23 test images)"
+    assert drawn.pop("training.png").get_suptitle() == f"Training: {title}"
+    assert len(drawn) == 3 and all(title in figure.axes[0].get_title() for figure in drawn.values())
+
+
+def test_data_is_described_by_its_splits(written):
     config = run_files.read_config(written[0].parent.parent)
     assert figures.describe_data(config) == "coloured noise (37 train / 23 test images)"
 
@@ -85,10 +138,11 @@ def test_titles_say_which_data(written):
 def test_the_most_confident_mistakes_come_first_and_right_guesses_not_at_all(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
-    images = np.zeros((4, 2, 2, 1), np.uint8)
+    images = np.stack([np.full((2, 2, 1), number, np.uint8) for number in range(4)])
     examples = Examples("test", images, np.array([0, 1, 1, 0]), np.ones(4, np.float32), list("abcd"), "012")
     logits = np.log([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.99, 0.01]])
     figures.most_confidently_wrong(examples, logits, "x", tmp_path / "mistakes.png")
+    assert [int(axes.images[0].get_array()[0, 0]) for axes in drawn[0].axes if axes.images] == [2, 1]
     titles = [axes.get_title() for axes in drawn[0].axes if axes.images]
     assert titles == ["1, taken for 0\n90.0%", "1, taken for 0\n70.0%"]
 
@@ -101,6 +155,7 @@ def test_confusion_matrix_shows_every_count(tmp_path, monkeypatch):
     shown = {(text.get_position(), text.get_text()) for text in axes.texts}
     assert shown == {((0, 0), "5"), ((1, 0), "1"), ((1, 1), "1,234")}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    np.testing.assert_allclose(axes.images[0].get_array(), [[5 / 6, 1 / 6], [0, 1]])
 
 
 def test_the_figure_of_the_training_is_what_tensorboard_has(tmp_path, monkeypatch):
@@ -122,8 +177,13 @@ def test_the_figure_of_the_training_is_what_tensorboard_has(tmp_path, monkeypatc
     assert dict(rate.lines[0].get_xydata()) == pytest.approx(expected)
     for line in gradients.lines:
         by_step = {step: of[f"{line.get_label()}/kernel"] for step, of in largest.items() if of}
-        assert dict(line.get_xydata()) == pytest.approx(by_step) and len(by_step) == 3
+        assert dict(line.get_xydata()) == pytest.approx(by_step) and len(by_step) == 5
     assert [axes.get_xlabel() for axes in drawn[0].axes] == ["iteration"] * 3
+    assert [(axes.get_title(), axes.get_ylabel()) for axes in drawn[0].axes] == [
+        ("loss of the batch", "cross entropy [nats per label]"),
+        ("learning rate as used", "learning rate"),
+        ("gradients of the kernels", "largest absolute value"),
+    ]
 
 
 def test_gradients_that_are_0_throughout_are_named(tmp_path, monkeypatch):

@@ -99,6 +99,42 @@ def test_tensorboard_has_the_evaluations_of_metrics_jsonl(run, events):
             assert scalars(events, f"test/AP/{name}")[line["step"]] == pytest.approx(line["AP"][name])
 
 
+def test_captions_are_the_labels_of_the_batch(tmp_path, monkeypatch):
+    captions_at = {}
+
+    def note(writer, step, images, shown):
+        captions_at[step] = shown
+
+    monkeypatch.setattr(hooks.summaries, "write_images", note)
+    tiny_run.run(tmp_path, 20)
+    _, labels, weights = next(iter(tiny_run.train_input(tiny_run.Config()).from_step(19)))
+    expected = [
+        ", ".join(
+            [name for name, label, weight in zip(tiny_run.CLASSES, *one, strict=True) if weight and label]
+            + [f"({name})" for name, weight in zip(tiny_run.CLASSES, one[1], strict=True) if not weight]
+        )
+        for one in zip(labels.numpy(), weights.numpy(), strict=True)
+    ]
+    assert list(captions_at) == [1, 20] and captions_at[20] == [one or "no class" for one in expected]
+    assert len(set(expected)) > 3
+
+
+def test_a_speed_that_was_not_measured_is_left_out(tmp_path, capsys):
+    """The first step of a process isn't timed: it also builds the graph."""
+    made, config = tiny_run.estimator(tmp_path)
+    settings = (tiny_run.train_input(config), tiny_run.test_input())
+    made.train_and_evaluate(*settings, 1, 5, [hooks.Summaries(1, 1_000, 1_000, tiny_run.CLASSES)])
+    assert made.images_trained == 0
+    (line,) = run_files.read_metrics(tmp_path)
+    assert line["images_per_second"] is None and "images/s" not in capsys.readouterr().out
+    made.train(settings[0], 4, [hooks.Summaries(1, 1_000, 1_000, tiny_run.CLASSES)])
+    assert made.images_trained == 20  # two steps of ten
+    accumulator = EventAccumulator(str(tmp_path), size_guidance={TENSORS: 0})
+    accumulator.Reload()
+    assert list(scalars(accumulator, "train/images_per_second")) == [3, 4]
+    assert list(scalars(accumulator, "train/loss")) == [1, 2, 3, 4]
+
+
 def test_tensorboard_images_are_the_batch_as_the_network_sees_it(events):
     """Decoded, they equal the augmented images that the input gives for that step, 6 times as large."""
     shown = {e.step: e.tensor_proto.string_val for e in events.Tensors("train/images")}
@@ -160,7 +196,13 @@ def test_an_evaluation_is_one_printed_line_and_no_bar_without_a_terminal(tmp_pat
     tiny_run.run(tmp_path, 5)
     out, err = capfd.readouterr()
     assert "0 of 5 steps are made, starting" in out
-    assert out.splitlines()[-1].startswith("step      5  train loss")
+    (line,) = run_files.read_metrics(tmp_path)
+    said, speed = out.splitlines()[-1].rsplit("  ", 1)
+    assert said == (
+        f"step      5  train loss {line['train_loss']:.4f}  test loss {line['test_loss']:.4f}  "
+        f"mAP {line['mAP']:.4f}"
+    )
+    assert float(speed.removesuffix(" images/s")) == pytest.approx(line["images_per_second"], abs=0.6)
     assert "training:" not in err
 
 

@@ -78,6 +78,16 @@ def test_a_long_caption_goes_on_in_the_next_line_and_loses_no_word(tmp_path, wri
     assert len(difference) and difference[:, 0].min() >= 136 and difference[:, 1].max() < 225
 
 
+def test_the_first_ten_images_are_shown_above_their_captions(tmp_path, writer):
+    """Twelve of one shade each, whose captions are blank or not in turn."""
+    images = np.stack([np.full((120, 130, 3), 20 * number, np.uint8) for number in range(12)])
+    summaries.write_images(writer, 1, images, ["dog" if number % 2 else "" for number in range(12)])
+    writer.close()
+    shown = [tf.io.decode_png(png).numpy() for png in tensors(tmp_path, "train/images")[1][2:]]
+    assert [int(image[0, 0, 0]) // 20 for image in shown] == list(range(10))
+    assert [bool(image[120:].min() < 100) for image in shown] == [False, True] * 5
+
+
 def test_small_grey_images_are_enlarged(tmp_path, writer):
     images = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1), np.uint8)
     summaries.write_images(writer, 1, images, ["7"])
@@ -113,6 +123,7 @@ def test_pr_curves_are_precision_and_recall_at_each_threshold(tmp_path, writer):
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
     for column, name in enumerate(CLASSES):
         curve = tensors(tmp_path, f"test/PR/{name}/pr_curves")[11]
+        assert read(tmp_path).SummaryMetadata(f"test/PR/{name}/pr_curves").display_name == name
         assert curve.shape == (6, 201)
         counted = weights[:, column] > 0
         positive = labels[counted, column] > 0
@@ -135,7 +146,7 @@ def test_a_run_has_histograms_of_every_variable_and_its_gradient(run):
     for group in ("gradients", "weights"):
         for variable in ("conv1/kernel", "conv1/bias", "fc8/kernel", "fc8/bias"):
             assert f"{group}/{variable}" in tags
-            assert list(tensors(run, f"{group}/{variable}")) == [1, 20]
+            assert list(tensors(run, f"{group}/{variable}")) == [1, 10, 20]
 
 
 def test_the_gradients_shown_are_those_of_the_step(run, tmp_path):

@@ -64,7 +64,7 @@ def estimator(
     model_dir: Path, learning_rate: float = 0.01, seed: int = 0, decay_steps: int = 20, eval_every: int = 5
 ) -> tuple[Estimator, Config]:
     """An estimator on `model_dir`, and the settings that stand in its config.json."""
-    often = {"summary_every": 5, "images_every": 20, "histograms_every": 20, "checkpoint_every": 10}
+    often = {"summary_every": 5, "images_every": 20, "histograms_every": 10, "checkpoint_every": 10}
     config = Config(model_dir=model_dir, seed=seed, eval_every=eval_every, **often)
     open_run(
         config,
