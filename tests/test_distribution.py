@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 from common import distribution, networks
 from common.errors import UserError
@@ -72,8 +73,20 @@ def weights_of(model_dir: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in names}
 
 
+def gradient_ends_of(model_dir: Path) -> dict[int, np.ndarray]:
+    """{step: smallest and largest entry} of fc8's gradient, as TensorBoard has it."""
+    events = EventAccumulator(str(model_dir), size_guidance={TENSORS: 0})
+    events.Reload()
+    histograms = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors("gradients/fc8/kernel")}
+    return {step: np.array([bins[0, 0], bins[-1, 1]]) for step, bins in histograms.items()}
+
+
 def assert_alike(one: Path, other: Path) -> None:
-    """Losses, scores and final weights to 1e-4 relative."""
+    """Losses, scores and final weights to 1e-4 relative, gradients to 1e-3."""
+    gradients, expected = gradient_ends_of(one), gradient_ends_of(other)
+    assert len(gradients) > 1 and gradients.keys() == expected.keys()
+    for step, ends in gradients.items():
+        np.testing.assert_allclose(ends, expected[step], rtol=1e-3, err_msg=str(step))
     lines, others = read_metrics(one), read_metrics(other)
     assert [line["step"] for line in lines] == [line["step"] for line in others]
     for line, expected in zip(lines, others, strict=True):
@@ -110,6 +123,7 @@ def test_two_processes_equal_one_and_the_first_alone_writes(alone, tmp_path):
 ON_TWO_CPUS = """
 import runpy, sys
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.set_visible_devices([], "GPU")

@@ -234,10 +234,48 @@ def test_vgg16_is_configuration_d(vgg16):
     assert vgg16.count_params() == 138_357_544 - 980 * 4097
 
 
-def test_vgg16_has_relu_everywhere_but_at_the_logits(vgg16):
-    activations = {layer.name: layer.activation.__name__ for layer in vgg16.layers if layer.weights}
-    assert activations.pop("fc8") == "linear"
-    assert set(activations.values()) == {"relu"}
+def by_hand(model: keras.Model, images: np.ndarray, pool: int, conv1: dict) -> np.ndarray:
+    """Logits by TensorFlow's operations, from the model's weights alone."""
+    x = tf.constant(images, tf.float32) - [123.68, 116.78, 103.94]
+    for layer in model.layers:
+        kind = layer.name.rstrip("_0123456789")
+        if kind == "conv":
+            how = conv1 if layer.name == "conv1" else {"strides": 1, "padding": "SAME"}
+            x = tf.nn.conv2d(x, layer.kernel.value, **how) + layer.bias.value
+        elif kind == "fc":
+            x = tf.matmul(tf.reshape(x, (len(images), -1)), layer.kernel.value) + layer.bias.value
+        elif kind == "pool":
+            x = tf.nn.max_pool2d(x, pool, 2, "VALID")
+        if kind in ("conv", "fc") and layer.name not in ("conv5", "fc8"):
+            x = tf.nn.relu(x)
+    return x.numpy()
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "pool", "conv1"),
+    [(networks.caffenet, SMALL, 3, {"strides": 4, "padding": "VALID"}), (networks.vgg16, 32, 2, {})],
+)
+def test_logits_are_those_of_a_forward_pass_by_hand(network, size, pool, conv1):
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
+    model = network(5, init="xavier", seed=3, size=size)
+    expected = by_hand(model, images, pool, conv1)
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(model(images, training=False), expected, rtol=0, atol=1e-4 * largest)
+
+
+def test_vgg16s_weights_are_xaviers_by_default_and_the_seeds():
+    one, other = (networks.vgg16(5, seed=seed, size=32) for seed in (3, 4))
+    for layer in one.layers:
+        if layer.weights:
+            kernel = layer.kernel.numpy()
+            fans = np.prod(kernel.shape[:-1]), np.prod(kernel.shape[:-2]) * kernel.shape[-1]
+            deviation = (2 / sum(fans)) ** 0.5
+            assert kernel.std(dtype=np.float64) == pytest.approx(deviation, rel=0.05), layer.name
+            assert not np.any(layer.bias.numpy())
+            assert np.mean(kernel == kernel_of(other, layer.name)) < 0.01
+
+
+def test_vgg16_drops_half_after_fc6_and_fc7(vgg16):
     assert [vgg16.get_layer(name).rate for name in ("dropout6", "dropout7")] == [0.5, 0.5]
 
 

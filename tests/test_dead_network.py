@@ -1,0 +1,46 @@
+"""Why VGG-16 can't learn with the handout's weights: what the README says, and what measures it."""
+
+import re
+
+import numpy as np
+
+from common import networks
+from docs import dead_network
+from docs.results_table import ROOT
+
+
+def logged() -> dict[str, dict[str, float]]:
+    """{"gaussian, output": {layer: spread}, ...} of the log."""
+    lines = (ROOT / "results" / "dead_network.txt").read_text().splitlines()
+    parts = (line.split(": ") for line in lines)
+    return {
+        what: {name: float(one) for name, one in re.findall(r"(\w+) (\S+?)(?:,|$)", of)} for what, of in parts
+    }
+
+
+def test_what_the_readme_says_stands_in_the_log():
+    log = logged()
+    text = " ".join((ROOT / "README.md").read_text().split())
+    output = log["gaussian, output"]
+    assert f"falls a million times, to {output['fc8']:.0e}".replace("e-06", "e-6") in text
+    assert 0.9e6 < output["conv1_1"] / output["fc8"] < 1.1e6
+    assert f"whose logits have a spread of {log['xavier, output']['fc8']:.2f}" in text
+    fewer = [log["xavier, gradient"][layer] / one for layer, one in log["gaussian, gradient"].items()]
+    assert "some ten thousand times smaller" in text and 1e4 <= min(fewer) and max(fewer) < 1e5
+
+
+def test_the_spreads_are_of_outputs_and_gradients_by_layer(monkeypatch):
+    """Small images; of N(0, 0.01) the signal dies, and with it the gradient."""
+    full = networks.vgg16
+    monkeypatch.setattr(
+        dead_network.networks, "vgg16", lambda classes, init: full(classes, init=init, size=32)
+    )
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    labels = rng.integers(0, 2, (4, 20)).astype(np.float32)
+    gaussian, xavier = (
+        dead_network.spreads(init, images, labels, np.ones_like(labels)) for init in dead_network.LABELS
+    )
+    assert list(gaussian["output"]) == list(gaussian["gradient"]) == [*logged()["gaussian, output"]]
+    assert gaussian["output"]["fc8"] < 1e-3 * xavier["output"]["fc8"]
+    assert gaussian["gradient"]["conv1_1"] < 1e-2 * xavier["gradient"]["conv1_1"]
