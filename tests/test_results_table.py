@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from docs import results_table
+from docs import results_table, vgg16_curves
 
 TEN = "bus car cat chair cow dog horse person sheep train".split()
 SPEED = results_table.ROOT / "docs" / "speed.md"
@@ -36,6 +36,18 @@ def test_every_score_in_the_readmes_table_stands_in_the_log_that_its_row_links()
                 assert of_ten.split()[number] == f"{mean:.3f}"
             else:
                 assert guessing == "0.100" and len(line["confusion"]) == 10
+
+
+def test_the_curves_of_vgg16_are_those_of_their_logs():
+    losses, scores = vgg16_curves.draw().axes
+    for folder, label in vgg16_curves.RUNS.items():
+        log = results_table.ROOT / "results" / folder / "metrics.jsonl"
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        (loss,) = [one for one in losses.lines if one.get_label() == label]
+        (score,) = [one for one in scores.lines if one.get_label() == label]
+        assert loss.get_xydata().tolist() == [[line["step"], line["test_loss"]] for line in lines]
+        for (step, mean), line in zip(score.get_xydata(), lines, strict=True):
+            assert step == line["step"] and mean == pytest.approx(sum(line["AP"][one] for one in TEN) / 10)
 
 
 def test_the_ten_classes_by_hand():
