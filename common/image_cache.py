@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -23,8 +23,29 @@ from common.files import replacing
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
+# How EXIF's orientations stand upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
 class BadImageError(Exception):
     """An image can't be decoded; the message says why, without naming the image."""
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A photo turned as its EXIF says.
+
+    Pillow's own `exif_transpose` also writes the other EXIF back, and fails where that is odd.
+    """
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)
 
 
 def decode_jpeg(path: Path, size: int) -> np.ndarray:
@@ -53,7 +74,7 @@ def decode_jpeg(path: Path, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             # For photos several times too large: decode at 1/2, 1/4 or 1/8, never below `size`.
             image.draft("RGB", (size, size))
-            image = ImageOps.exif_transpose(image).convert("RGB")
+            image = upright(image).convert("RGB")
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     except UnidentifiedImageError as error:
         raise BadImageError("is not a JPEG") from error

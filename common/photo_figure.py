@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
 
 from common.figures import save
+from common.image_cache import upright
 
 
 def photo_with_probabilities(photo: Path, probabilities: Mapping[str, float], path: Path) -> Path:
@@ -21,7 +22,7 @@ def photo_with_probabilities(photo: Path, probabilities: Mapping[str, float], pa
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     with Image.open(photo) as image:
         image.draft("RGB", (1_000, 1_000))
-        image = ImageOps.exif_transpose(image).convert("RGB")
+        image = upright(image).convert("RGB")
         image.thumbnail((1_000, 1_000))
         left.imshow(image)
     ranked = sorted(probabilities, key=probabilities.get)

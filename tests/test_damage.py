@@ -76,6 +76,7 @@ def test_jpegs(count, tmp_path, memory):
     picture = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).resize((160, 120))
     exif = Image.Exif()
     exif[0x0112] = 6
+    exif[0x010F], exif[0x0132], exif[0x011A] = "maker", "2007:11:06 12:00:00", 72.0
     picture.save(buffer, "JPEG", quality=80, exif=exif)
     path = tmp_path / "a.jpg"
 
