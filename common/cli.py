@@ -58,7 +58,7 @@ class DataOptions:
         resumable=True,
     )
     cache_dir: Path = option(
-        Path("cache"), "folder of decoded images and of the built-in sample", resumable=True
+        Path("cache"), "folder of VOC's decoded images and of the built-in sample", resumable=True
     )
     seed: int = option(0, "decides everything that is drawn", minimum=0, maximum=2**31 - 1)
     eval_batch_size: int = option(
@@ -90,7 +90,9 @@ class RunOptions(DataOptions):
     histograms_every: int = option(
         1_000, "steps between TensorBoard histograms of weights and gradients", minimum=1, resumable=True
     )
-    skip_bad_images: bool = option(False, "train without images that can't be read, instead of stopping")
+    skip_bad_images: bool = option(
+        False, "train without VOC's images that can't be read, instead of stopping"
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -135,6 +137,11 @@ def bounded(
     return parse
 
 
+def path(text: str) -> Path:
+    """The `type` of an argument that is a path; a shell leaves ~ as it is behind "="."""
+    return Path(os.path.expanduser(text))
+
+
 def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: Any) -> None:
     """Adds the flag of one dataclass field; `hint` is the field's resolved type."""
     # `int | None` is a types.UnionType, `Literal[...] | None` a typing.Union; the flag takes what isn't None.
@@ -153,8 +160,8 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
         arguments["metavar"] = element.__name__.upper()
     elif hint in (int, float):
         arguments |= {"type": bounded(hint, minimum, maximum), "metavar": hint.__name__.upper()}
-    elif hint is Path:  # a shell leaves ~ as it is behind "="
-        arguments |= {"type": lambda text: Path(os.path.expanduser(text)), "metavar": "PATH"}
+    elif hint is Path:
+        arguments |= {"type": path, "metavar": "PATH"}
     else:
         arguments |= {"type": hint, "metavar": hint.__name__.upper()}
     if field.default is not None:

@@ -78,14 +78,16 @@ def format_table(photo: Path, probabilities: dict[str, float], count: int = 5) -
 def main(argv: Sequence[str] | None = None) -> list[dict[str, float]]:
     """Predicts or exports, as the command line asks; returns the probabilities."""
     parser = cli.Parser(__doc__)
-    parser.add_argument("photos", nargs="*", type=Path, help="JPEG files, or folders of them")
-    parser.add_argument("--model_dir", type=Path, required=True, help="of a run of CaffeNet or VGG-16")
+    parser.add_argument("photos", nargs="*", type=cli.path, help="JPEG files, or folders of them")
+    parser.add_argument("--model_dir", type=cli.path, required=True, help="of a run of CaffeNet or VGG-16")
     parser.add_argument("--json", action="store_true", help="print JSON: {photo: {class: probability}}")
-    parser.add_argument("--pictures", type=Path, help="folder to write each photo with a bar chart to")
-    parser.add_argument("--export", type=Path, help="folder to write the network to")
+    parser.add_argument("--pictures", type=cli.path, help="folder to write each photo with a bar chart to")
+    parser.add_argument("--export", type=cli.path, help="folder to write the network to")
     options = parser.parse_args(argv)
     if not options.photos and options.export is None:
         parser.error("give photos, or --export a folder")
+    if not options.photos and (options.json or options.pictures):
+        parser.error("--json and --pictures are of photos; give some")
     photos = find_photos(options.photos)
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.

@@ -33,10 +33,10 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
        padding: 0 1rem; color: #222 }
 h2 { border-top: 1px solid #ccc; padding-top: 1.5rem; margin-top: 3rem }
 img { max-width: 100%; margin: .5rem 0 }
-pre { background: #f3f3f3; padding: .7rem 1rem; overflow-x: auto }
+pre { background: #f3f3f3; padding: .7rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere }
 table { border-collapse: collapse; font-size: .85rem; margin: 1rem 0 }
 td, th { border: 1px solid #ddd; padding: .15rem .6rem; text-align: right }
-td:first-child, th:first-child { text-align: left }
+td:first-child, th:first-child { text-align: left; white-space: nowrap }
 .missing { background: #fff6dd; padding: .7rem 1rem }
 """
 
@@ -283,8 +283,10 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
 def main(argv: Sequence[str] | None = None) -> Path:
     """Writes the report that the command line asks for; returns its file."""
     parser = cli.Parser(__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="model directories, or folders of them")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="HTML file to write")
+    parser.add_argument("runs", nargs="+", type=cli.path, help="model directories, or folders of them")
+    parser.add_argument(
+        "-o", "--output", type=cli.path, default=Path("report.html"), help="HTML file to write"
+    )
     options = parser.parse_args(argv)
     cli.import_tensorflow()
     output = write_report(options.runs, options.output)

@@ -245,11 +245,14 @@ def read_metrics(model_dir: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     evaluations = []
-    lines = path.read_text().splitlines()
+    lines = path.read_text(errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
-            evaluations.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            evaluation = json.loads(line)
+            if not isinstance(evaluation["step"], int):
+                raise TypeError("a step is a whole number")
+            evaluations.append(evaluation)
+        except (ValueError, LookupError, TypeError) as error:
             if number < len(lines):
                 raise UserError(f"{path}:{number}: is damaged; remove the line") from error
     return evaluations
@@ -260,7 +263,7 @@ def rewind_metrics(model_dir: Path, step: int) -> None:
     path = model_dir / "metrics.jsonl"
     if path.exists():
         kept = "".join(json.dumps(line) + "\n" for line in read_metrics(model_dir) if line["step"] <= step)
-        if kept != path.read_text():
+        if kept != path.read_text(errors="replace"):
             with replacing(path) as file:
                 file.write(kept.encode())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -80,6 +81,11 @@ def make_voc_layout(root: Path) -> Path:
     except OSError as error:
         if not place.exists():  # else another process was quicker
             raise UserError(f"{root}: can't be written ({error.strerror})") from error
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{builder.data_dir}: TensorFlow Datasets' copy of voc/2007 is damaged; remove the folder, "
+            "and it is fetched again"
+        ) from error
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)

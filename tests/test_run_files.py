@@ -186,12 +186,13 @@ def test_predictions_hold_what_average_precision_needs(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.npz"]
 
 
-def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path):
+@pytest.mark.parametrize("damaged", [b'{"st', b"7", b'{"mAP": 1}', b'{"step": "5"}', b'{"step": 5, "\xff'])
+def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path, damaged):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 5}\n{"st\n{"step": 15}\n')
+    path.write_bytes(b'{"step": 5}\n' + damaged + b'\n{"step": 15}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl:2: is damaged"):
         run_files.rewind_metrics(tmp_path, 5)
-    assert len(path.read_text().splitlines()) == 3
+    assert len(path.read_bytes().splitlines()) == 3
 
 
 def test_another_precision_is_another_run(tmp_path):
@@ -205,3 +206,15 @@ def test_renamed_data_is_the_same_run(tmp_path):
     run_files.open_run(
         Config(model_dir=tmp_path), "02_pascal_alexnet.py", dataclasses.replace(data(), name="b"), "float32"
     )
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("part", ["labels", "weights", "ids"])
+def test_data_that_differ_in_one_thing_alone_are_another_run(tmp_path, part, split):
+    begin_run(tmp_path)
+    before = data()
+    examples = getattr(before, split)
+    value = ["x", "1", "2"] if part == "ids" else getattr(examples, part) * 0
+    other = dataclasses.replace(before, **{split: dataclasses.replace(examples, **{part: value})})
+    with pytest.raises(UserError, match=f"holds another run: {examples.split} is other data"):
+        run_files.open_run(Config(model_dir=tmp_path), "02_pascal_alexnet.py", other, "float32")
