@@ -1,12 +1,15 @@
 import gzip
 import socket
 import struct
+import types
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
+from sklearn.datasets import load_digits
 
 from common import mnist
 from common.cli import RunOptions
@@ -138,3 +141,31 @@ def test_real_mnist_has_its_published_sizes():
     data = load(real)
     assert (len(data.train), len(data.test)) == (60_000, 10_000)
     assert np.bincount(data.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_mnist_of_tensorflow_datasets_is_its_splits(monkeypatch):
+    rng = np.random.default_rng(0)
+    splits = {
+        name: {"image": tf.constant(rng.integers(0, 256, (count, 28, 28, 1), np.uint8)),
+               "label": tf.constant(rng.integers(0, 10, count))}
+        for name, count in (("train", 7), ("test", 5))
+    }  # fmt: skip
+    builder = types.SimpleNamespace(
+        is_prepared=lambda: True, as_dataset=lambda split, batch_size: splits[split]
+    )
+    monkeypatch.setattr("tensorflow_datasets.builder", lambda name: builder)
+    data = mnist.load_data(RunOptions())
+    assert data.title == "MNIST"
+    for examples, name in ((data.train, "train"), (data.test, "test")):
+        assert examples.split == name
+        np.testing.assert_array_equal(examples.images, splits[name]["image"])
+        np.testing.assert_array_equal(examples.labels, splits[name]["label"])
+
+
+def test_scikit_learns_digits_keep_their_labels():
+    digits, data = load_digits(), mnist._from_scikit_learn()
+    np.testing.assert_array_equal([*data.train.labels, *data.test.labels], digits.target)
+    images = np.concatenate([data.train.images, data.test.images])[..., 0]
+    middle = (np.arange(8) * 3.5 + 1.75).astype(int)
+    for image, original in zip(images[::50], digits.images[::50], strict=True):
+        assert np.corrcoef(image[np.ix_(middle, middle)].ravel(), original.ravel())[0, 1] > 0.9

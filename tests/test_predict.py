@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common import export, predict, trained
+from common import export, image_cache, photo_figure, predict, trained
 from common.errors import UserError
+from common.trained import Trained
 from common.voc_layout import CLASSES
 from tests.scripts import load
 
@@ -165,3 +167,71 @@ def test_the_standalone_network_takes_any_size(run):
     for height, width in ((1, 1), (40, 700), (256, 256)):
         probabilities = model(np.full((2, height, width, 3), 77, np.uint8), training=False).numpy()
         assert probabilities.shape == (2, 20) and np.all((0 <= probabilities) & (probabilities <= 1))
+
+
+@pytest.fixture
+def eye() -> Trained:
+    """A network whose logits are 20 pixels of its 24 x 24 crop, of images of 40 x 40."""
+    model = keras.Sequential(
+        [keras.Input((24, 24, 3), dtype="uint8"), keras.layers.Rescaling(1 / 32, -4.0, dtype="float32"),
+         keras.layers.Flatten(), keras.layers.Dense(20, use_bias=False)], name="eye")  # fmt: skip
+    kernel = np.zeros((24 * 24 * 3, 20), np.float32)
+    kernel[np.arange(20) * 83, np.arange(20)] = 1
+    model.layers[-1].kernel.assign(kernel)
+    return Trained(model, 1, {"settings": {"image_size": 40}})
+
+
+def test_predict_and_export_take_the_runs_own_image_size(eye, tmp_path):
+    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8))
+    photo = tmp_path / "a.jpg"
+    small.resize((130, 70), Image.Resampling.BICUBIC).save(photo, quality=95)
+    pixels = image_cache.decode_jpeg(photo, 40)[8:32, 8:32].reshape(-1)[np.arange(20) * 83].astype(float)
+
+    def shown(probabilities):  # back to pixels
+        p = np.asarray(probabilities, np.float64)
+        return (np.log(p / (1 - p)) + 4) * 32
+
+    (seen,) = predict.predict(eye, [photo])
+    np.testing.assert_allclose(shown(list(seen.values())), pixels, atol=0.01)
+    image = np.asarray(Image.open(photo))[None]
+    np.testing.assert_allclose(shown(export.make_standalone(eye)(image)[0]), pixels, atol=1)
+
+
+def test_a_bar_is_its_classs_probability_and_the_photo_stands_upright(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+    monkeypatch.setattr(photo_figure, "save", lambda figure, path: figure)
+    probabilities = {"cat": 0.9, "dog": 0.2, "cow": 0.6}
+    figure = photo_figure.photo_with_probabilities(tmp_path / "a.jpg", probabilities, tmp_path / "a.png")
+    left, right = figure.axes
+    names = [label.get_text() for label in right.get_yticklabels()]
+    widths = [bar.get_width() for bar in right.patches]
+    assert list(zip(names, widths, strict=True)) == [("dog", 0.2), ("cow", 0.6), ("cat", 0.9)]  # upwards
+    assert [text.get_text() for text in right.texts] == ["20.0%", "60.0%", "90.0%"]
+    assert left.get_title() == "cat, cow"
+    assert left.images[0].get_array().shape[:2] == (60, 40)
+
+
+@pytest.mark.parametrize("own", ["float32", "bfloat16"])
+def test_a_network_computes_as_its_run_did_unless_it_is_told(run, tmp_path, own):
+    for path in run.glob("ckpt-*"):
+        (tmp_path / path.name).symlink_to(path)
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["precision"] = own
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for asked, computed in ((None, own), ("float32", "float32")):
+        assert trained.load(tmp_path, asked).model.get_layer("conv1").compute_dtype == computed
+
+
+@pytest.mark.parametrize("flag", [["--json"], ["--pictures", "pictures"]])
+def test_what_is_of_photos_wants_photos(flag, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        predict.main(["--model_dir", str(tmp_path), "--export", str(tmp_path / "out"), *flag])
+    assert ended.value.code == 2 and "--json and --pictures are of photos" in capsys.readouterr().err
+
+
+def test_a_home_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"^{tmp_path}/run: is no model directory"):
+        predict.main(["--model_dir=~/run", "--export=~/out"])
