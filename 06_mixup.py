@@ -19,30 +19,10 @@ from typing import Any, Literal
 
 from common import cli
 from common.cli import option
+from common.command_line import config_of
 from common.errors import UserError
+from common.task_networks import BASELINES, NETWORK_TITLES
 from common.vgg16_layers import VGG16Layer
-
-# What each network's own task has: Q2.2 and Q4.1.
-OWN_SETTINGS = {
-    "caffenet": {
-        "steps": 40_000,
-        "eval_every": 1_000,
-        "checkpoint_every": 1_000,
-        "learning_rate": 0.001,
-        "decay_steps": 10_000,
-        "init": "gaussian",
-    },
-    "vgg16": {
-        "steps": 4_000,
-        "eval_every": 200,
-        "checkpoint_every": 200,
-        "learning_rate": 0.0001,
-        "decay_steps": 1_000,
-        "init": "caffe",
-        "init_from": "keras",
-        "restore_up_to": "fc7",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -91,14 +71,16 @@ def complete(config: Config) -> Config:
         UserError: weights are given for a network that is trained from scratch, or images smaller than
             its input.
     """
-    if config.network == "caffenet" and (config.init_from or config.restore_up_to):
+    task = config_of(BASELINES[config.network])
+    own = {field.name: field for field in dataclasses.fields(task)}
+    if "init_from" not in own and (config.init_from or config.restore_up_to):
         raise UserError("--init_from and --restore_up_to: CaffeNet starts from scratch; add --network vgg16")
-    if config.network == "caffenet" and config.image_size < 227:
-        raise UserError(f"--image_size {config.image_size}: CaffeNet takes crops of 227 pixels")
-    own = OWN_SETTINGS[config.network]
-    return dataclasses.replace(
-        config, **{name: value for name, value in own.items() if getattr(config, name) is None}
-    )
+    smallest = own["image_size"].metadata["minimum"]
+    if config.image_size < smallest:
+        title = NETWORK_TITLES[config.network]
+        raise UserError(f"--image_size {config.image_size}: {title} takes crops of {smallest} pixels")
+    left_open = [name for name, value in vars(config).items() if value is None and name in own]
+    return dataclasses.replace(config, **{name: own[name].default for name in left_open})
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command that makes a run, from the run's config.json."""
+"""A numbered script's settings, and the command that makes a run, from the run's config.json."""
 
 import dataclasses
 import importlib.util
@@ -19,13 +19,13 @@ _DATA_ARGUMENTS = {
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def _defaults_of(script: str) -> dict[str, Any]:
-    """Of a numbered script's Config, as config.json would have them."""
+def config_of(script: str) -> type:
+    """A numbered script's Config, a dataclass of its settings; `script` is its name without ".py"."""
     specification = importlib.util.spec_from_file_location(script, ROOT / f"{script}.py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[script] = module  # dataclasses look their module up there
     specification.loader.exec_module(module)
-    return {field.name: field.default for field in dataclasses.fields(module.Config)}
+    return module.Config
 
 
 def command_of(config: Mapping[str, Any], folder: str | None) -> str:
@@ -46,7 +46,8 @@ def command_of(config: Mapping[str, Any], folder: str | None) -> str:
         f"{nowhere}python {script}.py",
         *_DATA_ARGUMENTS.get(config["data"]["name"], ("--data_dir $DATA_DIR",)),
     ]
-    for name, default in _defaults_of(script).items():
+    for field in dataclasses.fields(config_of(script)):
+        name, default = field.name, field.default
         value = settings.get(name)
         if name not in settings or value is None or json.loads(json.dumps(default, default=str)) == value:
             continue

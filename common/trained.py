@@ -99,7 +99,9 @@ def image_size_of(model_dirs: Mapping[str, Path]) -> int:
         sizes[model_dir] = config["settings"]["image_size"]
     if len(set(sizes.values())) > 1:
         described = ", ".join(f"{folder} {size}" for folder, size in sizes.items())
-        raise UserError(f"the runs had images of different sizes: {described} pixels; give others")
+        raise UserError(
+            f"the runs had images of different sizes: {described} pixels; give two of one --image_size"
+        )
     return next(iter(sizes.values()))
 
 

@@ -1,6 +1,6 @@
-"""Makes docs/vgg16_curves.png: VGG-16 fine-tuned and from scratch, from their logs under results/.
+"""Makes docs/vgg16_curves.png, by `python -m docs.vgg16_curves`.
 
-python -m docs.vgg16_curves
+VGG-16 fine-tuned and from scratch, from their logs under results/.
 """
 
 from pathlib import Path
