@@ -286,9 +286,9 @@ class Summaries(Hook):
             shown = captions.describe_batch(labels, weights, self._classes)
             summaries.write_images(writer, step, done.images.numpy(), shown)
         if self.wants_gradients(step):
-            gradients = {name: gradient.numpy() for name, gradient in done.gradients.items()}
-            weights = {name: v.numpy() for name, v in estimator.trainable_variables().items()}
-            summaries.write_histograms(writer, step, "gradients", gradients)
+            variables = estimator.trainable_variables()
+            weights = {name: variable.value.read_value() for name, variable in variables.items()}
+            summaries.write_histograms(writer, step, "gradients", done.gradients)
             summaries.write_histograms(writer, step, "weights", weights)
 
     def close(self, estimator: "Estimator") -> None:

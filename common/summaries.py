@@ -140,7 +140,7 @@ def write_images(
 
 
 def write_histograms(
-    writer: tf.summary.SummaryWriter, step: int, group: str, arrays: Mapping[str, np.ndarray]
+    writer: tf.summary.SummaryWriter, step: int, group: str, tensors: Mapping[str, tf.Tensor]
 ) -> None:
     """Histograms under `<group>/<name>`, of the finite entries, where there are any.
 
@@ -150,12 +150,14 @@ def write_histograms(
         writer: of the run.
         step: to which they belong.
         group: "weights" or "gradients".
-        arrays: by name, "conv1/kernel".
+        tensors: by name, "conv1/kernel".
     """
     metadata = histogram_plugin.create_summary_metadata(display_name=None, description=None)
-    for name, array in arrays.items():
-        finite = np.isfinite(array)
-        values = array if finite.all() else array[finite]
+    for name, tensor in tensors.items():
+        array = np.asarray(tensor)  # without a copy, unlike `numpy()`
+        # Both ends are finite only where all entries are: that takes less memory than to ask each.
+        ends = np.array([array.min(), array.max()])
+        values = array if np.isfinite(ends).all() else array[np.isfinite(array)]
         if not values.size:
             continue
         # In float64: float32 can't tell the edges of bins of a narrow range apart.
