@@ -1,5 +1,6 @@
 """The command line: what it takes, what it refuses and how, and the exit codes."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -142,6 +143,20 @@ def test_without_tensorflow_the_environment_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"TensorFlow isn't installed for {sys.executable}; activate"):
         cli.import_tensorflow()
+
+
+@pytest.mark.parametrize(
+    ("machine", "set_by_user", "expected"),
+    [("x86_64", None, "1"), ("x86_64", "0", "0"), ("aarch64", None, None)],
+)
+def test_onednn_computes_on_x86_unless_the_user_says_otherwise(machine, set_by_user, expected, monkeypatch):
+    """TensorFlow reads the switch as it loads, which it has done here; so what is tested is the switch."""
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", set_by_user)
+    cli.import_tensorflow()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == expected
 
 
 def test_success_is_code_0(capsys):
