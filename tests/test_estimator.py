@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,28 @@ def whole(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory) -> Path:
+    """40 uninterrupted steps."""
+    folder = tmp_path_factory.mktemp("forty")
+    tiny_run.run(folder, 40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def after_30_steps(tmp_path_factory) -> Path:
+    """A run to copy, not to go on with."""
+    folder = tmp_path_factory.mktemp("thirty")
+    tiny_run.run(folder, 30)
+    return folder
+
+
+@pytest.fixture
+def thirty(after_30_steps, tmp_path) -> Path:
+    """A run of 30 steps."""
+    return Path(shutil.copytree(after_30_steps, tmp_path / "thirty"))
+
+
 def test_a_run_killed_while_it_saves_ends_bit_for_bit_like_an_uninterrupted_one(whole, tmp_path):
     assert child(tmp_path, 64, "--signal", signal.SIGKILL.value, 48, "save").returncode == -signal.SIGKILL
     assert child(tmp_path, 64).returncode == 0
@@ -94,17 +117,16 @@ def test_kill_9_at_20_moments_of_which_8_in_the_writing_of_a_checkpoint(whole, t
 
 
 @pytest.mark.parametrize("moment", ["step", "evaluation"])
-def test_a_signal_saves_and_the_run_goes_on_as_if_never_interrupted(tmp_path, moment):
+def test_a_signal_saves_and_the_run_goes_on_as_if_never_interrupted(forty, tmp_path, moment):
     """Also in the middle of an evaluation, which is then made up for."""
-    tiny_run.run(tmp_path / "whole", 40)
     stop = tiny_run.SignalAt(signal.SIGTERM, 25, moment)
     with pytest.raises(Interrupted) as stopped:
-        tiny_run.run(tmp_path / "stopped", 40, stop)
+        tiny_run.run(tmp_path, 40, stop)
     assert stopped.value.signal == signal.SIGTERM
-    assert read_metrics(tmp_path / "stopped")[-1]["step"] == (25 if moment == "step" else 20)
-    assert (tmp_path / "stopped" / "ckpt-25.index").exists()
-    tiny_run.run(tmp_path / "stopped", 40)
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert read_metrics(tmp_path)[-1]["step"] == (25 if moment == "step" else 20)
+    assert (tmp_path / "ckpt-25.index").exists()
+    tiny_run.run(tmp_path, 40)
+    assert_same_run(forty, tmp_path)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -306,25 +328,23 @@ def halve(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [empty, halve, Path.unlink])
 @pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_which_is_said(tmp_path, harm, part, capsys):
-    tiny_run.run(tmp_path / "whole", 40)
-    tiny_run.run(tmp_path / "harmed", 30)
-    harm(tmp_path / "harmed" / f"ckpt-30.{part}")
-    capsys.readouterr()
-    tiny_run.run(tmp_path / "harmed", 40)
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_which_is_said(
+    forty, thirty, harm, part, capsys
+):
+    harm(thirty / f"ckpt-30.{part}")
+    tiny_run.run(thirty, 40)
     out, err = capsys.readouterr()
     assert "ckpt-30: this checkpoint is damaged" in err and "going on from ckpt-20 instead" in err
     assert "20 of 40 steps are made, going on" in out
-    assert_same_run(tmp_path / "whole", tmp_path / "harmed")
+    assert_same_run(forty, thirty)
 
 
 @pytest.mark.parametrize("harm", [empty, Path.unlink])
-def test_without_a_good_checkpoint_a_run_never_starts_over_silently(tmp_path, harm):
-    tiny_run.run(tmp_path, 30)
-    for path in tmp_path.glob("ckpt-*.index"):
+def test_without_a_good_checkpoint_a_run_never_starts_over_silently(thirty, harm):
+    for path in thirty.glob("ckpt-*.index"):
         harm(path)
     with pytest.raises(UserError, match="ckpt-30: this checkpoint is damaged .* and there is no other"):
-        tiny_run.estimator(tmp_path)
+        tiny_run.estimator(thirty)
 
 
 def test_a_lost_list_of_checkpoints_loses_no_checkpoint(tmp_path):
@@ -364,33 +384,31 @@ def test_a_second_process_is_refused_by_name_of_the_first(tmp_path):
     assert made.step == 1
 
 
-def test_an_interrupted_last_evaluation_leaves_the_numbers_of_a_prolonged_run_as_they_are(tmp_path):
-    tiny_run.run(tmp_path / "whole", 30)
-    tiny_run.run(tmp_path / "whole", 40)
+def test_an_interrupted_last_evaluation_leaves_the_numbers_of_a_prolonged_run_as_they_are(thirty, tmp_path):
+    tiny_run.run(thirty, 40)
     stop = tiny_run.SignalAt(signal.SIGTERM, 30, "evaluation")
     with pytest.raises(Interrupted):
         tiny_run.run(tmp_path / "stopped", 30, stop)
     tiny_run.run(tmp_path / "stopped", 30)
     tiny_run.run(tmp_path / "stopped", 40)
-    scores = {line["step"]: line["mAP"] for line in run_files.read_metrics(tmp_path / "whole")}
+    scores = {line["step"]: line["mAP"] for line in run_files.read_metrics(thirty)}
     assert scores[30] > scores[35]  # the best is that of the evaluation that was made up for
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert_same_run(thirty, tmp_path / "stopped")
 
 
-def test_an_evaluation_that_lost_its_line_stands_once_in_tensorboard(tmp_path, monkeypatch):
+def test_an_evaluation_that_lost_its_line_stands_once_in_tensorboard(forty, tmp_path, monkeypatch):
     """It was interrupted, and when it was made up for the process ended before the line was written."""
-    tiny_run.run(tmp_path / "whole", 40)
     with pytest.raises(Interrupted):
-        tiny_run.run(tmp_path / "stopped", 40, tiny_run.SignalAt(signal.SIGTERM, 25, "evaluation"))
+        tiny_run.run(tmp_path, 40, tiny_run.SignalAt(signal.SIGTERM, 25, "evaluation"))
 
     def end(model_dir, line):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run_files, "append_metrics", end)
-        tiny_run.run(tmp_path / "stopped", 40)
-    tiny_run.run(tmp_path / "stopped", 40)
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+        tiny_run.run(tmp_path, 40)
+    tiny_run.run(tmp_path, 40)
+    assert_same_run(forty, tmp_path)
 
 
 def test_an_error_before_the_first_step_is_the_one_that_is_seen(tmp_path):
