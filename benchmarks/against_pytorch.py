@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("network", choices=["mnist", "caffenet", "vgg16"])
     sides.add_turns(parser)
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
-    iterations = cli.bounded(int, minimum=1)
-    parser.add_argument("--iterations", type=iterations, help="also print the time that so many would take")
+    positive = cli.bounded(int, minimum=1)
+    parser.add_argument("--iterations", type=positive, help="also print the time that so many would take")
     options = parser.parse_args()
     if (options.network, options.mode) == ("mnist", "evaluate"):
         parser.error("evaluation is measured on photos, with caffenet or vgg16")

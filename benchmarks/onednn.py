@@ -1,10 +1,9 @@
 """Images a second in float32 with oneDNN, as this project sets it, and with what TensorFlow has without it.
 
-    python -m benchmarks.onednn caffenet
-    python -m benchmarks.onednn vgg16 --steps 7
+    python -m benchmarks.onednn caffenet --turns 4
 
-For an x86 processor without AVX-512, where TensorFlow by itself leaves oneDNN off. The two take turns, each
-in a process of its own, with input pipeline and all. Nothing else should run meanwhile.
+For x86 processors without instructions for neural networks, where TensorFlow by itself leaves oneDNN off. The
+two take turns, each in a process of its own, with input pipeline and all. Nothing else should run meanwhile.
 """
 
 from benchmarks import sides

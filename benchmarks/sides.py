@@ -1,4 +1,4 @@
-"""What benchmarks share whose sides are programs: each in a process of its own, turn after turn."""
+"""Compares programs, each in a process of its own, turn after turn."""
 
 import argparse
 import json

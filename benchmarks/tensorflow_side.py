@@ -1,4 +1,7 @@
-"""This project's side of `benchmarks.against_pytorch`: its networks, input pipeline and Estimator."""
+"""This project's side of `benchmarks.against_pytorch`, and both of `benchmarks.onednn`.
+
+Its networks, input pipeline and Estimator.
+"""
 
 import json
 import sys

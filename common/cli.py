@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import math
 import os
-import platform
 import shlex
 import signal
 import sys
@@ -200,9 +199,6 @@ def import_tensorflow(strategy: str = "none") -> None:
     It writes them from C++ to file descriptor 2, before any setting of its own takes effect. A failing
     import is an exception, and so is still seen.
 
-    On any x86 processor TensorFlow is to compute with oneDNN, unless the environment's TF_ENABLE_ONEDNN_OPTS
-    says otherwise: by itself it does so only where there is AVX-512, and else takes up to half as long again.
-
     Args:
         strategy: see `common.distribution.start`.
 
@@ -214,8 +210,6 @@ def import_tensorflow(strategy: str = "none") -> None:
             f"TensorFlow isn't installed for {sys.executable}; activate the environment that has it, "
             ". .venv/bin/activate, or make one: see README"
         )
-    if platform.machine() in ("x86_64", "AMD64"):
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -63,6 +63,10 @@ class Hook:
         """At last, also when an error or an interruption ends the training."""
 
 
+def _describe_speed(rate: float) -> str:
+    return f"{rate:.{1 if rate < 10 else 0}f} images/s"
+
+
 class _Rate:
     """Images a second, in training steps alone, since it was last read; None where no step was timed."""
 
@@ -149,7 +153,7 @@ class Evaluate(Hook):
         # Last, so that what has its line here is complete.
         run_files.append_metrics(estimator.model_dir, self.latest)
         train_loss = "" if self.latest["train_loss"] is None else f"{self.latest['train_loss']:.4f}"
-        speed = "" if rate is None else f"  {rate:.0f} images/s"
+        speed = "" if rate is None else f"  {_describe_speed(rate)}"
         tqdm.write(
             f"step {step:>6,}  train loss {train_loss}  test loss {metrics['loss']:.4f}  "
             f"{estimator.headline} {score:.4f}{speed}",
@@ -213,7 +217,7 @@ class Progress(Hook):
         self._bar.update()
         if not self._bar.disable and step % 10 == 0:
             rate = self._rate.read(estimator)
-            speed = "" if rate is None else f", {rate:.0f} images/s"
+            speed = "" if rate is None else f", {_describe_speed(rate)}"
             self._bar.set_postfix_str(f"loss {done.loss:.4f}{speed}", False)
 
     def close(self, estimator: "Estimator") -> None:

@@ -155,9 +155,8 @@ def write_histograms(
     metadata = histogram_plugin.create_summary_metadata(display_name=None, description=None)
     for name, tensor in tensors.items():
         array = np.asarray(tensor)  # without a copy, unlike `numpy()`
-        # Both ends are finite only where all entries are: that takes less memory than to ask each.
-        ends = np.array([array.min(), array.max()])
-        values = array if np.isfinite(ends).all() else array[np.isfinite(array)]
+        finite = np.isfinite(array)
+        values = array if finite.all() else array[finite]
         if not values.size:
             continue
         # In float64: float32 can't tell the edges of bins of a narrow range apart.

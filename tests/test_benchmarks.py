@@ -19,6 +19,7 @@ from benchmarks import (
     machine_limit,
     overhead,
     setting,
+    sides,
     step_profile,
 )
 from common import augment, hooks, losses, networks
@@ -142,6 +143,28 @@ def test_without_pytorch_one_line_says_so(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["against_pytorch", "caffenet"])
     with pytest.raises(against_pytorch.UserError, match="benchmarks/requirements.txt"):
         against_pytorch.main()
+
+
+def test_sides_take_turns_and_the_medians_of_their_steps_are_compared(monkeypatch, capsys):
+    seconds = {"ours": iter([[0.1, 0.3], [0.2, 0.2]]), "theirs": iter([[0.5, 0.3], [0.3, 0.3]])}
+    calls = []
+
+    def run(command, env, **kwargs):
+        calls.append((*command[2:], env["FLAG"]))
+        measured = {"on": command[2], "seconds": next(seconds[command[2]])}
+        return SimpleNamespace(stdout=f"a note\n{json.dumps(measured)}\n")
+
+    monkeypatch.setattr(sides.subprocess, "run", run)
+    both = (sides.Side("this project", "ours", {"FLAG": "1"}), sides.Side("another", "theirs", {"FLAG": "0"}))
+    options = SimpleNamespace(network="caffenet", mode="train", batch_size=3, steps=2, turns=2)
+    sides.compare(both, options, "float32", iterations=600)
+    what = ("caffenet", "train", "3", "2", "float32")
+    assert calls == 2 * [("ours", *what, "1"), ("theirs", *what, "0")]
+    title, _, first, second, turns, used = capsys.readouterr().out.splitlines()
+    assert title == "caffenet, train, batch 3, float32"
+    assert first.split() == "this project 200.0 15.0 1.00 2.0 min".split()
+    assert second.split() == "another 300.0 10.0 1.50 3.0 min".split()
+    assert (turns, used) == ("medians of 2 turns of 2", "ours; theirs")
 
 
 @pytest.fixture

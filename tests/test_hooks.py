@@ -206,6 +206,17 @@ def test_an_evaluation_is_one_printed_line_and_no_bar_without_a_terminal(tmp_pat
     assert "training:" not in err
 
 
+def test_of_few_images_a_second_the_tenths_are_said(tmp_path, capsys):
+    class Slow(hooks.Hook):
+        def after_step(self, estimator, step, done):
+            estimator.train_seconds += 4 if step > 1 else 0  # for 10 images
+
+    tiny_run.run(tmp_path, 5, Slow())
+    speed = float(re.search(r"  (\d\.\d) images/s\n", capsys.readouterr().out)[1])
+    assert 3 < speed < 3.4  # 40 images in 12 seconds and a little: the evaluation comes before this hook
+    assert speed == pytest.approx(run_files.read_metrics(tmp_path)[0]["images_per_second"], abs=0.051)
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -216,7 +227,9 @@ def test_on_a_terminal_the_bar_shows_loss_speed_and_time_left(tmp_path, monkeypa
     monkeypatch.setenv("COLUMNS", "150")
     tiny_run.run(tmp_path, 40)
     shown = sys.stderr.getvalue()
-    assert re.search(r"training: .* 40/40 \[\d\d:\d\d<\d\d:\d\d, .*, loss \d\.\d{4}, \d+ images/s\]", shown)
+    assert re.search(
+        r"training: .* 40/40 \[\d\d:\d\d<\d\d:\d\d, .*, loss \d\.\d{4}, [\d.]+ images/s\]", shown
+    )
 
 
 def test_an_error_closes_the_bar_first(tmp_path, monkeypatch):

@@ -58,12 +58,13 @@ def test_the_ten_classes_by_hand():
 def test_the_table_of_speed_is_what_its_logs_give():
     """A row is "| CaffeNet, training | 10 | 43.6 | 29.7 | 1.47 | 45.3 | 0.96 | [log](../results/...) |"."""
     rows = [line for line in SPEED.read_text().splitlines() if line.endswith(".txt) |")]
-    assert len(rows) == 6
+    assert len(rows) == 8
     for row in rows:
         what, batch, *numbers, link = [cell.strip() for cell in row.strip("|").split("|")]
         log = SPEED.parent / link.removeprefix("[log](").removesuffix(")")
         title, _, *sides = log.read_text().splitlines()[:5]
-        network, mode, its_batch, _ = title.split(", ")
+        network, mode, its_batch, precision = title.split(", ")
+        assert precision == ("float32" if "float32" in link else "bfloat16")
         assert its_batch == f"batch {batch}"
         assert network in what.lower().replace("-", "") and mode[:5] in what
         ours, *theirs = (re.findall(r"\d+\.\d+", line)[1:3] for line in sides)
@@ -75,6 +76,8 @@ def test_the_table_of_speed_is_what_its_logs_give():
     [
         (r"CaffeNet reaches (0\.\d\d) of them", "machine_limit", r"caffenet.* (0\.\d\d)"),
         (r"VGG-16 (0\.\d\d)\.", "machine_limit", r"vgg16.* (0\.\d\d)"),
+        (r"training steps (1\.\d\d) times", "onednn", r"without .* (1\.\d\d)"),
+        (r"makes a step (1\.\d\d) times", "momentum_float32", r"(1\.\d\d) times as fast"),
         (r"of 10 (1\.\d\d) times", "momentum", r"(1\.\d\d) times as fast"),
         (r"takes? (\d\.\d\d) % of 1,000", "overhead", r"together.* (\d\.\d\d)%"),
         (r"ms of (\d+), and", "step_profile_caffenet", r"batch 10: (\d+) ms a step"),

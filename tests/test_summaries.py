@@ -100,7 +100,8 @@ def test_small_grey_images_are_enlarged(tmp_path, writer):
 def test_a_histogram_counts_every_finite_entry_once(tmp_path, writer):
     values = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
     broken = np.where(values > 1, np.nan, values)
-    summaries.write_histograms(writer, 7, "weights", {"fc8/kernel": values, "fc8/broken": broken})
+    both = {"fc8/kernel": tf.constant(values), "fc8/broken": tf.constant(broken)}
+    summaries.write_histograms(writer, 7, "weights", both)
     summaries.write_histograms(writer, 7, "weights", {"fc8/bias": np.zeros(20, np.float32)})
     writer.close()
     lefts, rights, counts = tensors(tmp_path, "weights/fc8/kernel")[7].T
