@@ -14,6 +14,7 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from common.sample import make_sample  # noqa: E402
+from tests import tiny_run  # noqa: E402
 
 # Written out again, and not taken from the package: the tests' own idea of VOC's layout.
 VOC_CLASSES = (
@@ -34,6 +35,22 @@ def precision_policy():
 def voc(tmp_path_factory) -> Path:
     """The built-in sample with few images: 16 and 8 to train on, 12 to test."""
     return make_sample(tmp_path_factory.mktemp("sample"), train=16, val=8, test=12)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Path:
+    """64 uninterrupted steps of batch 10 over 37 images, with augmentation and dropout."""
+    folder = tmp_path_factory.mktemp("whole")
+    tiny_run.run(folder, 64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def half(tmp_path_factory) -> Path:
+    """The first 30 of them; to copy, not to go on with."""
+    folder = tmp_path_factory.mktemp("half")
+    tiny_run.run(folder, 30)
+    return folder
 
 
 @dataclass(frozen=True)

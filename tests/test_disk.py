@@ -101,22 +101,6 @@ def test_while_exporting(disk):
         export.write(network, disk.folder / "second")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """64 uninterrupted steps."""
-    folder = tmp_path_factory.mktemp("whole")
-    tiny_run.run(folder, 64)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def half(tmp_path_factory) -> Path:
-    """The first 30 of them."""
-    folder = tmp_path_factory.mktemp("half")
-    tiny_run.run(folder, 30)
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("pages", "where"),

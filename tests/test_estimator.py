@@ -70,14 +70,6 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """64 uninterrupted steps of batch 10 over 37 images, with augmentation and dropout."""
-    folder = tmp_path_factory.mktemp("whole")
-    tiny_run.run(folder, 64)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def forty(tmp_path_factory) -> Path:
     """40 uninterrupted steps."""
     folder = tmp_path_factory.mktemp("forty")
@@ -85,18 +77,10 @@ def forty(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def after_30_steps(tmp_path_factory) -> Path:
-    """A run to copy, not to go on with."""
-    folder = tmp_path_factory.mktemp("thirty")
-    tiny_run.run(folder, 30)
-    return folder
-
-
 @pytest.fixture
-def thirty(after_30_steps, tmp_path) -> Path:
-    """A run of 30 steps."""
-    return Path(shutil.copytree(after_30_steps, tmp_path / "thirty"))
+def thirty(half, tmp_path) -> Path:
+    """A copy of a run of 30 steps, to go on with or to harm."""
+    return Path(shutil.copytree(half, tmp_path / "thirty"))
 
 
 def test_a_run_killed_while_it_saves_ends_bit_for_bit_like_an_uninterrupted_one(whole, tmp_path):
