@@ -2,12 +2,13 @@
 
     python -m benchmarks.machine_limit
 
-The limit of a product is the longer of two times: its multiplications at the rate of a large bfloat16 matrix
-product, and its bytes at the rate of a stream over memory; pooling and the update have bytes alone. The limit
-of a step is the sum over the layers. The bytes are those of bfloat16 products and an update after them, with
-weights and velocities in float32; copies beyond that, of weights in bfloat16 for example, are part of what is
-lost. Both rates are measured before each turn of steps, and the best of all turns is the machine's. What a
-convolution does can exceed the rate of the matrix product a little, so the limit isn't a law of nature.
+The precision is bfloat16 where the machine has it, float32 elsewhere. The limit of a product is the longer
+of two times: its multiplications at the rate of a large matrix product, and its bytes at the rate of a
+stream over memory; pooling and the update have bytes alone. The limit of a step is the sum over the layers.
+The bytes are those of products in that precision and an update after them, with weights and velocities in
+float32; copies beyond that, of weights in bfloat16 for example, are part of what is lost. Both rates are
+measured before each turn of steps, and the best of all turns is the machine's. What a convolution does can
+exceed the rate of the matrix product a little, so the limit isn't a law of nature.
 """
 
 import math
@@ -29,7 +30,7 @@ from benchmarks import setting  # noqa: E402
 from common import device  # noqa: E402
 
 BATCH, STEPS, TURNS = 10, 4, 6
-_HALF, _SINGLE = 2, 4  # bytes of bfloat16 and float32
+_SINGLE = 4  # bytes of float32
 
 # What a step consists of.
 FORWARD = "convolutions, forward"
@@ -55,13 +56,13 @@ class Machine:
     """The best rates that were measured so far.
 
     Attributes:
-        operations: a second, a multiplication and an addition are two, of a 4096-cubed bfloat16 product.
+        operations: a second, a multiplication and an addition are two, of a 4096-cubed product.
         moved: bytes a second of variable += constant over 400 MB; each is read, one is written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str) -> None:
         self.operations = self.moved = 0.0
-        matrix = tf.cast(tf.random.normal((4096, 4096)), tf.bfloat16)
+        matrix = tf.cast(tf.random.normal((4096, 4096)), precision)
         variable, constant = tf.Variable(tf.zeros(100_000_000)), tf.ones(100_000_000)
 
         @tf.function(autograph=False)
@@ -101,16 +102,17 @@ class Part(NamedTuple):
 
 
 def step_parts(model: keras.Model, batch_size: int) -> Iterator[Part]:
-    """What one training step of `batch_size` images consists of, layer by layer."""
+    """What one training step of `batch_size` images consists of, layer by layer, in the precision of each."""
     computing = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense | keras.layers.MaxPooling2D)
     ]
     for layer in computing:
+        computed = tf.as_dtype(layer.compute_dtype).size
         # Of what enters and what leaves, and as much of their gradients.
-        entering = _HALF * batch_size * math.prod(layer.input.shape[1:])
-        leaving = _HALF * batch_size * math.prod(layer.output.shape[1:])
+        entering = computed * batch_size * math.prod(layer.input.shape[1:])
+        leaving = computed * batch_size * math.prod(layer.output.shape[1:])
         if not layer.weights:
             yield Part(POOLING, 0, entering + leaving)
             yield Part(POOLING, 0, 2 * entering + leaving)
@@ -119,17 +121,17 @@ def step_parts(model: keras.Model, batch_size: int) -> Iterator[Part]:
         weights = math.prod(layer.kernel.shape)
         operations = 2 * weights * batch_size * math.prod(layer.output.shape[1:-1])
         yield Part(DENSE if dense else FORWARD, operations, entering + leaving + _SINGLE * weights)
-        yield Part(DENSE if dense else OF_KERNEL, operations, entering + leaving + _HALF * weights)
+        yield Part(DENSE if dense else OF_KERNEL, operations, entering + leaving + computed * weights)
         if layer is not computing[0]:  # nobody wants a gradient of the images
             yield Part(DENSE if dense else OF_INPUT, operations, entering + leaving + _SINGLE * weights)
         # The gradient is read, weight and velocity are read and written.
-        yield Part(UPDATE, 0, (_HALF + 4 * _SINGLE) * weights)
+        yield Part(UPDATE, 0, (computed + 4 * _SINGLE) * weights)
 
 
 def main() -> None:
     cli.Parser(__doc__).parse_args()
-    precision = device.set_precision("bfloat16")
-    machine = Machine()
+    precision = device.set_precision("auto")
+    machine = Machine(precision)
     rows = []
     for network in ("caffenet", "vgg16"):
         with tempfile.TemporaryDirectory() as folder:

@@ -64,7 +64,7 @@ def main() -> None:
     network = parser.parse_args().network
     tf.config.threading.set_inter_op_parallelism_threads(1)
     precision = device.set_precision("auto")
-    machine = machine_limit.Machine()
+    machine = machine_limit.Machine(precision)
     for _ in range(RATES):
         machine.measure()
     train_input = setting.train_input(network, BATCH)
