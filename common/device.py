@@ -8,8 +8,14 @@ import keras
 import tensorflow as tf
 
 # As /proc/cpuinfo names them: x86's two kinds of bfloat16 products, and ARM's.
-_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _AMPERE = (8, 0)  # the first compute capability with bfloat16
+
+
+def _cpu_flags() -> set[str]:
+    """What Linux says that the processor has, among other words; empty on other systems."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
 
 
 def has_bfloat16() -> bool:
@@ -18,8 +24,13 @@ def has_bfloat16() -> bool:
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(d.get("compute_capability", (0, 0)) >= _AMPERE for d in details)
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and not _CPU_FLAGS.isdisjoint(cpuinfo.read_text().split())
+    return not _BFLOAT16_FLAGS.isdisjoint(_cpu_flags())
+
+
+def lacks_avx512() -> bool:
+    """Whether without a GPU an x86 processor computes that has AVX2 and no AVX-512."""
+    flags = _cpu_flags()
+    return not tf.config.list_physical_devices("GPU") and "avx2" in flags and "avx512f" not in flags
 
 
 def set_precision(precision: str) -> str:

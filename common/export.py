@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from common.convolution import Conv2D
 from common.errors import UserError
 from common.trained import Trained
 
@@ -26,10 +27,10 @@ def make_standalone(network: Trained) -> keras.Model:
     values = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name="resize")(values)
     values = keras.layers.CenterCrop(network.size, network.size, dtype="float32", name="crop")(values)
     # Layer by layer: called as a whole, the network would cut the values to uint8. Dropout does nothing here,
-    # and ours would ask for this project's code.
+    # and layers of this project's would ask for its code.
     for layer in network.model.layers:
         if not isinstance(layer, keras.layers.Dropout):
-            values = layer(values)
+            values = (layer.as_keras() if isinstance(layer, Conv2D) else layer)(values)
     probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(values)
     return keras.Model(images, probabilities, name=f"{network.model.name}_standalone")
 

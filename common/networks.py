@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
+from common.convolution import Conv2D
 from common.dropout import Dropout
 
 # Mean RGB of ImageNet, as Caffe and TF-slim subtract it.
@@ -128,9 +129,7 @@ def vgg16(
         for number in range(1, depth + 1):
             name = f"conv{block}_{number}"
             kernel = initializer(name)
-            conv = layers.Conv2D(
-                filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name
-            )
+            conv = Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name)
             blocks.append(conv)
         blocks.append(layers.MaxPooling2D(2, name=f"pool{block}"))
     return keras.Sequential(

@@ -99,3 +99,18 @@ def test_the_description_names_processor_or_gpus(machine):
 def test_a_machine_without_cpuinfo_has_a_description_too(machine):
     machine(None)
     assert "cores" in device.describe()
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "lacks"),
+    [
+        (cpuinfo("avx avx2 fma"), (), True),
+        (cpuinfo("avx2 avx512f"), (), False),
+        (cpuinfo("avx"), (), False),
+        (cpuinfo("avx2"), ({"device_name": "Card A"},), False),
+        (None, (), False),
+    ],
+)
+def test_what_lacks_avx512(machine, text, gpus, lacks):
+    machine(text, gpus)
+    assert device.lacks_avx512() == lacks

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common import export, image_cache, photo_figure, predict, trained
+from common import export, image_cache, networks, photo_figure, predict, trained
 from common.errors import UserError
 from common.trained import Trained
 from common.voc_layout import CLASSES
@@ -167,6 +167,15 @@ def test_the_standalone_network_takes_any_size(run):
     for height, width in ((1, 1), (40, 700), (256, 256)):
         probabilities = model(np.full((2, height, width, 3), 77, np.uint8), training=False).numpy()
         assert probabilities.shape == (2, 20) and np.all((0 <= probabilities) & (probabilities <= 1))
+
+
+def test_no_layer_of_the_standalone_network_is_of_this_project():
+    network = Trained(networks.vgg16(20, size=32), 1, {"settings": {"image_size": 40}})
+    model = export.make_standalone(network)
+    assert [layer for layer in model.layers if not type(layer).__module__.startswith("keras.")] == []
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), np.uint8)
+    expected = tf.sigmoid(network.model(image[:, 4:36, 4:36], training=False))
+    np.testing.assert_allclose(model(image), expected, rtol=1e-4)
 
 
 @pytest.fixture

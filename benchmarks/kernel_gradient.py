@@ -1,0 +1,42 @@
+"""VGG-16's step in float32 with this project's gradient of convolution kernels, and with TensorFlow's own.
+
+    python -m benchmarks.kernel_gradient
+
+For x86 processors without AVX-512; on others both are TensorFlow's. The two take turns in one process.
+"""
+
+import functools
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from common import cli
+
+cli.import_tensorflow()
+
+import keras  # noqa: E402
+
+from benchmarks import setting  # noqa: E402
+from common import device, networks  # noqa: E402
+
+TURNS, STEPS, BATCH = 5, 4, 10
+LAYERS = {"matrix products": networks.Conv2D, "TensorFlow's own": keras.layers.Conv2D}
+
+
+def main() -> None:
+    cli.Parser(__doc__).parse_args()
+    precision = device.set_precision("float32")
+    print(f"VGG-16, batch {BATCH}, {precision}, {setting.describe_machine()}")
+    train_input = setting.train_input("vgg16", BATCH)
+    measures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, layer in LAYERS.items():
+            with mock.patch.object(networks, "Conv2D", layer):
+                estimator = setting.make_estimator("vgg16", Path(folder) / name)
+            measures[name] = functools.partial(setting.time_steps, estimator, train_input, STEPS)
+        ours, its_own = setting.median_in_turns(measures, TURNS)
+    print(f"{its_own / ours:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    cli.run(main)
