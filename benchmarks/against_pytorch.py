@@ -10,9 +10,13 @@ of all their steps. Nothing else should run meanwhile.
 
 import importlib.util
 
-from benchmarks import sides
 from common import cli
-from common.errors import UserError
+
+cli.import_tensorflow()
+
+from benchmarks import sides  # noqa: E402
+from common import device  # noqa: E402
+from common.errors import UserError  # noqa: E402
 
 # On a processor PyTorch takes its memory from malloc. glibc's gives large blocks back at once, and every step
 # waits for the system to map and clear them anew; TensorFlow has an allocator that keeps what it has.
@@ -33,7 +37,7 @@ def main() -> None:
     parser = cli.Parser(__doc__)
     parser.add_argument("network", choices=["mnist", "caffenet", "vgg16"])
     sides.add_turns(parser)
-    parser.add_argument("--precision", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--precision", choices=["auto", "bfloat16", "float32"], default="auto")
     positive = cli.bounded(int, minimum=1)
     parser.add_argument("--iterations", type=positive, help="also print the time that so many would take")
     options = parser.parse_args()
@@ -41,7 +45,7 @@ def main() -> None:
         parser.error("evaluation is measured on photos, with caffenet or vgg16")
     if importlib.util.find_spec("torch") is None:
         raise UserError("PyTorch isn't installed; pip install -r benchmarks/requirements.txt")
-    sides.compare(SIDES, options, options.precision, options.iterations)
+    sides.compare(SIDES, options, device.set_precision(options.precision), options.iterations)
 
 
 if __name__ == "__main__":

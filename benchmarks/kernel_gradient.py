@@ -2,7 +2,7 @@
 
     python -m benchmarks.kernel_gradient
 
-For x86 processors without AVX-512; on others both are TensorFlow's. The two take turns in one process.
+For processors with AVX2 and no AVX-512; elsewhere both would be TensorFlow's. They take turns in one process.
 """
 
 import functools
@@ -17,21 +17,26 @@ cli.import_tensorflow()
 import keras  # noqa: E402
 
 from benchmarks import setting  # noqa: E402
-from common import device, networks  # noqa: E402
+from common import convolution, device  # noqa: E402
+from common.errors import UserError  # noqa: E402
 
 TURNS, STEPS, BATCH = 5, 4, 10
-LAYERS = {"matrix products": networks.Conv2D, "TensorFlow's own": keras.layers.Conv2D}
+LAYERS = {"matrix products": convolution.Conv2D, "TensorFlow's own": keras.layers.Conv2D}
 
 
 def main() -> None:
     cli.Parser(__doc__).parse_args()
+    if not device.has_slow_kernel_gradients():
+        raise UserError(
+            "the processor has AVX-512 or lacks AVX2, or a GPU computes: both would be TensorFlow's"
+        )
     precision = device.set_precision("float32")
     print(f"VGG-16, batch {BATCH}, {precision}, {setting.describe_machine()}")
     train_input = setting.train_input("vgg16", BATCH)
     measures = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, layer in LAYERS.items():
-            with mock.patch.object(networks, "Conv2D", layer):
+            with mock.patch.object(convolution, "Conv2D", layer):
                 estimator = setting.make_estimator("vgg16", Path(folder) / name)
             measures[name] = functools.partial(setting.time_steps, estimator, train_input, STEPS)
         ours, its_own = setting.median_in_turns(measures, TURNS)

@@ -61,6 +61,10 @@ class Machine:
     """
 
     def __init__(self, precision: str) -> None:
+        """
+        Args:
+            precision: of the product, "float32" or "bfloat16".
+        """
         self.operations = self.moved = 0.0
         matrix = tf.cast(tf.random.normal((4096, 4096)), precision)
         variable, constant = tf.Variable(tf.zeros(100_000_000)), tf.ones(100_000_000)

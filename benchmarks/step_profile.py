@@ -18,7 +18,7 @@ import tensorflow as tf  # noqa: E402
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
 
 from benchmarks import machine_limit, setting  # noqa: E402
-from common import device  # noqa: E402
+from common import convolution, device  # noqa: E402
 
 STEPS, BATCH = 10, 10
 RATES = 4  # measurements of the machine's rates before the steps, and as many after them
@@ -36,8 +36,10 @@ KINDS = {
 }
 
 
-def kind_of(kernel: str) -> str:
-    """The kind of operation that a kernel of TensorFlow's does."""
+def kind_of(name: str, kernel: str) -> str:
+    """The kind of an operation, by its name in the graph and the kernel of TensorFlow's that computes it."""
+    if convolution.SCOPE in name:
+        return machine_limit.OF_KERNEL
     for kind, parts in KINDS.items():
         if any(part in kernel for part in parts):
             return kind
@@ -54,7 +56,7 @@ def read_profile(folder: Path) -> dict[str, float]:
             # An operation of a graph is "its/name:Kernel"; what else is there encloses them.
             name, _, kernel = plane.event_metadata[event.metadata_id].name.partition(":")
             if kernel and not kernel.startswith((":", " ")):
-                seconds[kind_of(kernel)] += event.duration_ps / 1e12
+                seconds[kind_of(name, kernel)] += event.duration_ps / 1e12
     return seconds
 
 

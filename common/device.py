@@ -27,10 +27,15 @@ def has_bfloat16() -> bool:
     return not _BFLOAT16_FLAGS.isdisjoint(_cpu_flags())
 
 
-def lacks_avx512() -> bool:
-    """Whether without a GPU an x86 processor computes that has AVX2 and no AVX-512."""
+def has_slow_kernel_gradients() -> bool:
+    """Whether oneDNN computes without a GPU on a processor with AVX2 and no AVX-512; only Linux tells."""
     flags = _cpu_flags()
-    return not tf.config.list_physical_devices("GPU") and "avx2" in flags and "avx512f" not in flags
+    return (
+        "avx2" in flags
+        and "avx512f" not in flags
+        and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+        and not tf.config.list_physical_devices("GPU")
+    )
 
 
 def set_precision(precision: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common.convolution import Conv2D
+from common import convolution
 from common.errors import UserError
 from common.trained import Trained
 
@@ -30,7 +30,7 @@ def make_standalone(network: Trained) -> keras.Model:
     # and layers of this project's would ask for its code.
     for layer in network.model.layers:
         if not isinstance(layer, keras.layers.Dropout):
-            values = (layer.as_keras() if isinstance(layer, Conv2D) else layer)(values)
+            values = (layer.as_keras() if isinstance(layer, convolution.Conv2D) else layer)(values)
     probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")(values)
     return keras.Model(images, probabilities, name=f"{network.model.name}_standalone")
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from common.convolution import Conv2D
+from common import convolution
 from common.dropout import Dropout
 
 # Mean RGB of ImageNet, as Caffe and TF-slim subtract it.
@@ -129,7 +129,10 @@ def vgg16(
         for number in range(1, depth + 1):
             name = f"conv{block}_{number}"
             kernel = initializer(name)
-            conv = Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name)
+            # The other networks' smaller images have nothing to gain from this kind of layer.
+            conv = convolution.Conv2D(
+                filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name
+            )
             blocks.append(conv)
         blocks.append(layers.MaxPooling2D(2, name=f"pool{block}"))
     return keras.Sequential(

@@ -5,38 +5,48 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import convolution, device
+from common import convolution, device, networks
 
 KERNELS = [(3, 3), (5, 5), (1, 1), (3, 1), (2, 4)]
+WRAPS = {"eager": lambda function: function, "graph": lambda function: tf.function(function, autograph=False)}
 
 
 @pytest.fixture
-def lacks_avx512(monkeypatch):
-    """Whatever processor this is, it counts as one with AVX2 alone."""
-    monkeypatch.setattr(device, "lacks_avx512", lambda: True)
+def avx2_alone(monkeypatch):
+    """Whatever processor this is, it counts as one whose gradients of kernels are slow."""
+    monkeypatch.setattr(device, "has_slow_kernel_gradients", lambda: True)
 
 
-def layer_and_images(kernel_size: tuple[int, int], kind: type = convolution.Conv2D, dtype: str = "float32"):
-    layer = kind(6, kernel_size, padding="same", activation="relu", name="conv1_1", dtype=dtype)
-    layer(keras.Input((7, 9, 4)))
+def make_layer(kind: type, kernel_size: tuple[int, int] = (3, 3), **settings) -> keras.layers.Conv2D:
+    """A layer for images (7, 9, 4); with the same settings it has the same weights, whatever the kind."""
+    settings = {"padding": "same", "activation": "relu", "name": "conv1_1"} | settings
+    layer = kind(6, kernel_size, **settings)
+    layer.build((None, 7, 9, 4))
     generator = np.random.default_rng(1)
     layer.set_weights([generator.normal(size=weight.shape) for weight in layer.weights])
-    return layer, tf.constant(generator.normal(size=(5, 7, 9, 4)), "float32")
+    return layer
 
 
-def gradients(layer: keras.Layer, images: tf.Tensor) -> list[tf.Tensor]:
-    """Of a loss that weighs every output differently: by images, kernel and bias."""
+def make_images() -> tf.Tensor:
+    return tf.constant(np.random.default_rng(2).normal(size=(5, 7, 9, 4)), "float32")
+
+
+def gradients(network: keras.Layer, images: tf.Tensor) -> list[tf.Tensor]:
+    """Of a loss that weighs each output differently: by images and weights."""
     with tf.GradientTape() as tape:
         tape.watch(images)
-        output = layer(images)
-        factors = np.linspace(-1, 1, output.shape.num_elements()).reshape(output.shape)
-        loss = tf.reduce_sum(output * tf.cast(factors, output.dtype))
-    return tape.gradient(loss, [images, *layer.trainable_weights])
+        output = network(images)
+        factors = tf.sin(tf.cast(tf.range(tf.size(output)), tf.float32))
+        loss = tf.reduce_sum(tf.cast(output, tf.float32) * tf.reshape(factors, tf.shape(output)))
+    return tape.gradient(loss, [images, *(variable.value for variable in network.trainable_variables)])
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda f: f, lambda f: tf.function(f, autograph=False)], ids=["eager", "graph"]
-)
+def assert_alike(ours, expected) -> None:
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize("kernel_size", KERNELS)
 def test_the_gradient_of_the_kernel_is_tensorflows_in_float64(kernel_size, wrap):
     generator = np.random.default_rng(0)
@@ -45,36 +55,78 @@ def test_the_gradient_of_the_kernel_is_tensorflows_in_float64(kernel_size, wrap)
     with tf.GradientTape() as tape:
         tape.watch(kernel)
         loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME") * upstream)
-    product = wrap(lambda *arrays: convolution.kernel_gradient(*arrays, kernel_size))(
-        tf.constant(images), tf.constant(upstream)
-    )
-    np.testing.assert_allclose(product, tape.gradient(loss, kernel), rtol=1e-10, atol=1e-10)
+    product = wrap(lambda *arrays: convolution.kernel_gradient(*arrays, kernel_size))
+    given = product(tf.constant(images), tf.constant(upstream))
+    np.testing.assert_allclose(given, tape.gradient(loss, kernel), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("kernel_size", KERNELS)
-def test_outputs_and_gradients_are_those_of_keras_own_layer(lacks_avx512, kernel_size):
-    ours, images = layer_and_images(kernel_size)
-    keras_own, _ = layer_and_images(kernel_size, keras.layers.Conv2D)
+def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, kernel_size):
+    ours, keras_own = (make_layer(kind, kernel_size) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+    images = make_images()
     np.testing.assert_array_equal(ours(images), keras_own(images))
-    for mine, expected in zip(gradients(ours, images), gradients(keras_own, images), strict=True):
-        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert_alike(gradients(ours, images), gradients(keras_own, images))
 
 
-@pytest.mark.parametrize(("lacks", "dtype", "used"), [
-    (True, "float32", True), (False, "float32", False), (True, "mixed_bfloat16", False),
-])  # fmt: skip
-def test_products_are_for_float32_without_avx512_alone(monkeypatch, lacks, dtype, used):
-    calls = []
-    own = convolution.kernel_gradient
-    monkeypatch.setattr(convolution, "kernel_gradient", lambda *args: calls.append(args) or own(*args))
-    monkeypatch.setattr(device, "lacks_avx512", lambda: lacks)
-    gradients(*layer_and_images((3, 3), dtype=dtype))
-    assert bool(calls) == used
+def test_in_a_graph_any_batch_size_will_do(avx2_alone):
+    ours, keras_own = (make_layer(kind) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+    signature = [tf.TensorSpec((None, 7, 9, 4))]
+    in_graph = tf.function(lambda images: gradients(ours, images), signature, autograph=False)
+    for images in (make_images(), make_images()[:1]):
+        assert_alike(in_graph(images), gradients(keras_own, images))
 
 
-def test_as_keras_own_it_has_the_same_settings_and_weights(lacks_avx512):
-    layer, images = layer_and_images((3, 3))
+def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        ours = make_layer(convolution.Conv2D)
+    images = make_images()[:4]
+    halves = strategy.experimental_distribute_values_from_function(
+        lambda context: images[context.replica_id_in_sync_group * 2 :][:2]
+    )
+
+    def of_half(half: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(ours(half) ** 2)
+        return tape.gradient(loss, ours.kernel.value)
+
+    given = strategy.reduce("sum", tf.function(lambda: strategy.run(of_half, (halves,)))(), axis=None)
+    keras_own = make_layer(keras.layers.Conv2D)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(keras_own(images) ** 2)
+    assert_alike([given], [tape.gradient(loss, keras_own.kernel.value)])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"strides": 2}, {"padding": "valid"}, {"dilation_rate": 2}, {"groups": 2}, {"dtype": "mixed_bfloat16"}],
+)
+def test_what_the_products_are_not_for_is_left_to_keras(avx2_alone, monkeypatch, settings):
+    monkeypatch.setattr(convolution, "kernel_gradient", None)
+    images = make_images()
+    ours, keras_own = (make_layer(kind, **settings) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+    assert_alike(gradients(ours, images), gradients(keras_own, images))
+
+
+def test_so_is_everything_where_tensorflow_is_fast(monkeypatch):
+    monkeypatch.setattr(device, "has_slow_kernel_gradients", lambda: False)
+    monkeypatch.setattr(convolution, "kernel_gradient", None)
+    gradients(make_layer(convolution.Conv2D), make_images())
+
+
+def test_all_gradients_of_vgg16_are_those_with_keras_own_layers(avx2_alone, monkeypatch):
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)), "float32")
+    ours = networks.vgg16(3, seed=1, size=32)
+    assert {type(layer) for layer in ours.layers if "conv" in layer.name} == {convolution.Conv2D}
+    monkeypatch.setattr(convolution, "Conv2D", keras.layers.Conv2D)
+    keras_own = networks.vgg16(3, seed=1, size=32)
+    assert {type(layer) for layer in keras_own.layers if "conv" in layer.name} == {keras.layers.Conv2D}
+    assert_alike(gradients(ours, images)[1:], gradients(keras_own, images)[1:])
+
+
+def test_as_keras_own_it_has_the_same_settings_and_weights(avx2_alone):
+    layer = make_layer(convolution.Conv2D)
     plain = layer.as_keras()
     assert type(plain) is keras.layers.Conv2D
     assert plain.get_config() == layer.get_config()
-    np.testing.assert_array_equal(plain(images), layer(images))
+    np.testing.assert_array_equal(plain(make_images()), layer(make_images()))

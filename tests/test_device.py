@@ -102,7 +102,7 @@ def test_a_machine_without_cpuinfo_has_a_description_too(machine):
 
 
 @pytest.mark.parametrize(
-    ("text", "gpus", "lacks"),
+    ("text", "gpus", "slow"),
     [
         (cpuinfo("avx avx2 fma"), (), True),
         (cpuinfo("avx2 avx512f"), (), False),
@@ -111,6 +111,9 @@ def test_a_machine_without_cpuinfo_has_a_description_too(machine):
         (None, (), False),
     ],
 )
-def test_what_lacks_avx512(machine, text, gpus, lacks):
+def test_kernel_gradients_are_slow_with_avx2_alone(machine, monkeypatch, text, gpus, slow):
     machine(text, gpus)
-    assert device.lacks_avx512() == lacks
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    assert device.has_slow_kernel_gradients() == slow
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert not device.has_slow_kernel_gradients()
