@@ -132,8 +132,9 @@ def main() -> None:
     compare_training()
     cli.import_tensorflow()
     from benchmarks import setting
+    from common import device
 
-    print(setting.describe_machine())
+    print(f"{setting.describe_machine()}, {device.set_precision('auto')}")
 
 
 if __name__ == "__main__":
