@@ -100,6 +100,7 @@ def test_scores_by_precision_by_hand():
         (r"CaffeNet reaches (0\.\d\d) of them", "machine_limit", r"caffenet.* (0\.\d\d)"),
         (r"VGG-16 (0\.\d\d)\.", "machine_limit", r"vgg16.* (0\.\d\d)"),
         (r"training steps (1\.\d\d) times", "onednn", r"without .* (1\.\d\d)"),
+        (r"VGG-16 is (1\.\d\d) times", "kernel_gradient", r"(1\.\d\d) times as fast"),
         (r"makes a step (1\.\d\d) times", "momentum_float32", r"(1\.\d\d) times as fast"),
         (r"of 10 (1\.\d\d) times", "momentum", r"(1\.\d\d) times as fast"),
         (r"takes? (\d\.\d\d) % of 1,000", "overhead", r"together.* (\d\.\d\d)%"),
