@@ -44,9 +44,9 @@ def kernel_gradient(images: tf.Tensor, upstream: tf.Tensor, kernel_size: tuple[i
 class Conv2D(keras.layers.Conv2D):
     """Keras' convolution, with another way to the gradient of its kernel where that is faster.
 
-    In float32 with AVX2 alone oneDNN needs 2.7 times as long for that gradient as for VGG-16's
-    convolutions, most of all where images are large and channels few. There it is a matter of matrix products,
-    if stride is 1 and padding "same"; anything else is Keras'. Not to be saved: see `as_keras`.
+    In float32 with AVX2 alone oneDNN needs 2.7 times as long for that gradient as for VGG-16's convolutions,
+    most of all where images are large and channels few. There it is a matter of matrix products, if stride is
+    1 and padding "same"; anything else is Keras'. Not to be saved: see `as_keras`.
     """
 
     def as_keras(self) -> keras.layers.Conv2D:
