@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from docs import results_table, vgg16_curves
+from docs import precision, results_table, vgg16_curves
 
 TEN = "bus car cat chair cow dog horse person sheep train".split()
 SPEED = results_table.ROOT / "docs" / "speed.md"
@@ -69,6 +69,29 @@ def test_the_table_of_speed_is_what_its_logs_give():
         assert network in what.lower().replace("-", "") and mode[:5] in what
         ours, *theirs = (re.findall(r"\d+\.\d+", line)[1:3] for line in sides)
         assert [number.replace(",", "") for number in numbers] == [ours[0], *theirs[0], *theirs[1]]
+
+
+def test_what_is_printed_on_precision_is_what_the_logs_give(capsys):
+    precision.main()
+    printed = capsys.readouterr().out
+    assert printed == (results_table.ROOT / "results" / "precision.txt").read_text()
+    text = " ".join(SPEED.read_text().split())
+    means, deviations = zip(*re.findall(r"(0\.\d{4}) +(0\.\d{4})\n", printed), strict=True)
+    assert f"{means[0]} in bfloat16 and {means[1]} in float32" in text
+    assert f"deviate by {' and '.join(deviations)}" in text
+    for kind, folders in precision.RUNS.items():
+        for seed, folder in enumerate(folders):
+            config = json.loads((results_table.ROOT / "results" / folder / "config.json").read_text())
+            # Runs of earlier commits have "auto" in the settings, and what it meant beside the device.
+            computed = config["environment"].get("precision", config["settings"]["precision"])
+            assert (computed, config["settings"]["seed"]) == (kind, seed)
+
+
+def test_scores_by_precision_by_hand():
+    table = precision.describe({"bfloat16": [0.3, 0.4], "float32": [0.25, 0.35, 0.45]}).splitlines()
+    assert table[1].split() == ["bfloat16", "0.3000", "0.4000", "0.3500", "0.0707"]
+    assert table[2].split() == ["float32", "0.2500", "0.3500", "0.4500", "0.3500", "0.1000"]
+    assert table[3] == "bfloat16 - float32: +0.0000"
 
 
 @pytest.mark.parametrize(
