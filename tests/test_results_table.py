@@ -9,6 +9,15 @@ TEN = "bus car cat chair cow dog horse person sheep train".split()
 SPEED = results_table.ROOT / "docs" / "speed.md"
 
 
+def speed_text():
+    """The page on speed in one line."""
+    return " ".join(SPEED.read_text().split())
+
+
+def read_benchmark(name):
+    return (results_table.ROOT / f"results/benchmarks/{name}.txt").read_text()
+
+
 def test_the_readmes_table_is_what_the_logs_give():
     readme = (results_table.ROOT / "README.md").read_text()
     _, _, rest = readme.partition(results_table.START)
@@ -75,7 +84,7 @@ def test_what_is_printed_on_precision_is_what_the_logs_give(capsys):
     precision.main()
     printed = capsys.readouterr().out
     assert printed == (results_table.ROOT / "results" / "precision.txt").read_text()
-    text = " ".join(SPEED.read_text().split())
+    text = speed_text()
     means, deviations = zip(*re.findall(r"(0\.\d{4}) +(0\.\d{4})\n", printed), strict=True)
     assert f"{means[0]} in bfloat16 and {means[1]} in float32" in text
     assert f"deviate by {' and '.join(deviations)}" in text
@@ -109,6 +118,44 @@ def test_scores_by_precision_by_hand():
     ],
 )
 def test_what_the_text_on_speed_says_stands_in_its_logs(said, log, pattern):
-    text = " ".join(SPEED.read_text().split())
-    (number,) = re.findall(said, text)
-    assert number in re.findall(pattern, (results_table.ROOT / f"results/benchmarks/{log}.txt").read_text())
+    (number,) = re.findall(said, speed_text())
+    assert number in re.findall(pattern, read_benchmark(log))
+
+
+def milliseconds_of(part, log):
+    """What a part of a step takes: measured, and at the machine's rates."""
+    (numbers,) = re.findall(rf"{part} +(\d+\.\d) ms +\d+\.\d% +(\d+\.\d) ms", read_benchmark(log))
+    return [float(number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("said", "log"),
+    [
+        (r"take (\d\.\d) times as long as the forward", "step_profile_caffenet"),
+        (r"take (\d\.\d) times as long there as its", "step_profile_vgg16_float32"),
+    ],
+)
+def test_the_share_of_the_kernels_gradients_is_their_profiles(said, log):
+    (times,) = re.findall(said, speed_text())
+    gradient, _ = milliseconds_of("gradient of the kernel", log)
+    forward, _ = milliseconds_of("convolutions, forward", log)
+    assert times == f"{gradient / forward:.1f}"
+
+
+def test_what_caffenets_weights_cost_is_the_sum_of_their_parts():
+    ((cost, at_best),) = re.findall(r"take (\d+) ms of \d+, and would take (\d+) ms", speed_text())
+    parts = ("products of fc6 to fc8, forward and backward", "momentum update", "float32 and bfloat16")
+    sums = map(sum, zip(*(milliseconds_of(part, "step_profile_caffenet") for part in parts), strict=True))
+    assert [cost, at_best] == [f"{total:.0f}" for total in sums]
+
+
+def test_the_times_and_memory_of_1000_to_100000_images_are_the_logs():
+    rows = re.findall(
+        r"^ *[\d,]+ +(\d+\.\d) +(\d+\.\d) +(\d\.\d\d) GB", read_benchmark("cache"), re.MULTILINE
+    )
+    inputs, steps, memory = zip(*rows, strict=True)
+    said = "{}, {} and {}".format
+    text = speed_text()
+    assert f"takes {said(*(f'{float(step) / 1000:.2f}' for step in steps))} s a step" in text
+    assert f"a peak of {said(*memory)} GB" in text
+    assert f"The input alone takes {said(*(f'{float(one):.0f}' for one in inputs))} ms" in text
