@@ -1,5 +1,6 @@
 # Set-up is part of every target: a virtual environment in .venv, made once and again when the
-# requirements change. PYTHON names another interpreter, from `make clean` on: make test PYTHON=python3.12
+# requirements change. With another interpreter: make clean, then make test PYTHON=python3.12; a .venv that
+# is there keeps its own.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,6 +1,7 @@
 """What a training step spends its time on: TensorFlow's own profile, by kind of operation.
 
     python -m benchmarks.step_profile caffenet
+    python -m benchmarks.step_profile vgg16 --keras_layers     # without common.convolution's gradients
 
 One operation runs at a time here, on all cores, so that their times add up to the step's. Beside each kind
 stands what it would take at the machine's rates, see `benchmarks.machine_limit`.
@@ -9,11 +10,13 @@ stands what it would take at the machine's rates, see `benchmarks.machine_limit`
 import collections
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 from common import cli
 
 cli.import_tensorflow()
 
+import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
 
@@ -63,7 +66,9 @@ def read_profile(folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = cli.Parser(__doc__)
     parser.add_argument("network", choices=["caffenet", "vgg16"])
-    network = parser.parse_args().network
+    parser.add_argument("--keras_layers", action="store_true", help="with TensorFlow's gradients alone")
+    arguments = parser.parse_args()
+    network = arguments.network
     tf.config.threading.set_inter_op_parallelism_threads(1)
     precision = device.set_precision("auto")
     machine = machine_limit.Machine(precision)
@@ -71,7 +76,9 @@ def main() -> None:
         machine.measure()
     train_input = setting.train_input(network, BATCH)
     with tempfile.TemporaryDirectory() as folder:
-        estimator = setting.make_estimator(network, Path(folder) / "run")
+        layer = keras.layers.Conv2D if arguments.keras_layers else convolution.Conv2D
+        with mock.patch.object(convolution, "Conv2D", layer):
+            estimator = setting.make_estimator(network, Path(folder) / "run")
         setting.time_steps(estimator, train_input, 2)
         tf.profiler.experimental.start(folder)
         whole = sum(setting.time_steps(estimator, train_input, STEPS, warm_up=0))

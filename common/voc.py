@@ -93,9 +93,11 @@ def _read_class_list(path: Path) -> dict[str, int]:
                 "unpack the data set again"
             )
         if not _IMAGE_ID.fullmatch(fields[0]):
-            raise UserError(f"{path}:{number}: {fields[0][:60]!r} can't be an image id")
+            raise UserError(
+                f"{path}:{number}: {fields[0][:60]!r} can't be an image id; unpack the data set again"
+            )
         if fields[0] in values:
-            raise UserError(f"{path}:{number}: {fields[0]} is listed twice")
+            raise UserError(f"{path}:{number}: {fields[0]} is listed twice; unpack the data set again")
         values[fields[0]] = int(fields[1])
     if not values:
         raise UserError(f"{path}: lists no images; unpack the data set again")

@@ -1,7 +1,9 @@
 """The command line: what it takes, what it refuses and how, and the exit codes."""
 
+import errno
 import os
 import platform
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import tensorflow as tf
 from common import cli
 from common.cli import option
 from common.errors import UserError
+from common.interruption import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,38 +69,38 @@ def test_a_flag_gives_a_value_of_the_fields_type(argv, field, value):
 
 
 @pytest.mark.parametrize(
-    ("argv", "flag"),
+    ("argv", "said"),
     [
-        (["--no_such_flag", "1"], "--no_such_flag"),
-        (["--cou", "3"], "--cou"),
-        (["--count"], "--count"),
-        (["--count", "three"], "--count"),
-        (["--count", "3.5"], "--count"),
-        (["--count", "0"], "--count"),
-        (["--count", "11"], "--count"),
-        (["--count", "-1"], "--count"),
-        (["--count", "1" + "0" * 400], "--count"),
-        (["--rate", "quick"], "--rate"),
-        (["--rate", "1.5"], "--rate"),
-        (["--rate", "-0.1"], "--rate"),
-        (["--rate", "nan"], "--rate"),
-        (["--rate", "inf"], "--rate"),
-        (["--rate=-inf"], "--rate"),
-        (["--kind", "oval"], "--kind"),
-        (["--steps", "1", "x"], "--steps"),
-        (["--steps", "1", "-2"], "--steps"),
-        (["--fast", "yes"], "yes"),
-        (["--limit", "0"], "--limit"),
+        (["--no_such_flag", "1"], "unrecognized arguments: --no_such_flag 1"),
+        (["--cou", "3"], "unrecognized arguments: --cou 3"),
+        (["--count"], "--count: expected one argument"),
+        (["--count", "three"], "--count: 'three' is not a whole number"),
+        (["--count", "3.5"], "--count: '3.5' is not a whole number"),
+        (["--count", "0"], "--count: 0 is less than 1"),
+        (["--count", "11"], "--count: 11 is more than 10"),
+        (["--count", "-1"], "--count: -1 is less than 1"),
+        (["--count", "1" + "0" * 400], "0 is more than 10"),
+        (["--rate", "quick"], "--rate: 'quick' is not a number"),
+        (["--rate", "1.5"], "--rate: 1.5 is more than 1"),
+        (["--rate", "-0.1"], "--rate: -0.1 is less than 0"),
+        (["--rate", "nan"], "--rate: 'nan' is not finite"),
+        (["--rate", "inf"], "--rate: 'inf' is not finite"),
+        (["--rate=-inf"], "--rate: '-inf' is not finite"),
+        (["--kind", "oval"], "--kind: invalid choice: 'oval'"),
+        (["--steps", "1", "x"], "--steps: 'x' is not a whole number"),
+        (["--steps", "1", "-2"], "--steps: -2 is less than 0"),
+        (["--fast", "yes"], "unrecognized arguments: yes"),
+        (["--limit", "0"], "--limit: 0 is less than 1"),
     ],
 )
-def test_a_bad_command_line_is_one_line_and_code_2(argv, flag, capsys):
+def test_a_bad_command_line_is_one_line_and_code_2(argv, said, capsys):
     with pytest.raises(SystemExit) as stopped:
         parse(*argv)
     assert stopped.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith("\n") and err.count("\n") == 1
-    assert flag in err
+    assert f"{said} (see --help)" in err or f"{said} (choose from" in err
 
 
 def test_help_shows_description_flags_and_defaults(capsys):
@@ -182,6 +185,43 @@ def test_ctrl_c_is_code_130_without_traceback(capsys):
     out, err = capsys.readouterr()
     assert out == "" and len(err.strip().splitlines()) == 1
     assert "interrupted; the same command goes on" in err
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "goes_on"),
+    [
+        (signal.SIGINT, ["--seed", "1"], "--seed 1"),
+        (signal.SIGTERM, ["--fresh", "--seed", "1"], "--seed 1 --model_dir 'my runs/demo-2'"),
+    ],
+)
+def test_after_an_interruption_the_command_that_goes_on_is_said(number, given, goes_on, monkeypatch, capsys):
+    """--fresh would take yet another folder; the one it took is named instead."""
+    monkeypatch.setattr("sys.argv", ["02_pascal_alexnet.py", *given])
+
+    def main():
+        interrupted = Interrupted(number)
+        interrupted.model_dir = Path("my runs/demo-2")
+        raise interrupted
+
+    assert exit_code(main) == 128 + number
+    expected = f"interrupted and saved; this goes on from here: python 02_pascal_alexnet.py {goes_on}\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), "runs/a: No space left on device"),
+        (OSError("the socket is closed"), "the socket is closed"),
+    ],
+)
+def test_what_the_disk_refuses_is_one_line_and_code_2(error, said, capsys):
+    def main():
+        raise error
+
+    assert exit_code(main) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and err.endswith(f": {said}\n")
 
 
 def test_sigterm_clears_away_what_is_half_done():

@@ -221,6 +221,20 @@ def test_workers_with_other_settings_are_refused(tmp_path, other):
 
 
 @pytest.mark.slow
+def test_workers_that_do_not_see_the_same_model_directory_are_refused(tmp_path):
+    finish(start(tmp_path / "one", 5))
+    folders = tmp_path / "one", tmp_path / "two"
+    processes = [
+        start(folder, 30, "--strategy", "multiworker", tf_config=tf_config)
+        for folder, tf_config in zip(folders, configs_of_two(), strict=True)
+    ]
+    for process in processes:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "the iterations made of worker 1 differ from those of worker 0" in error.splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_when_the_first_worker_refuses_the_other_ends_with_a_line_too(tmp_path):
     finish(start(tmp_path, 5))
     first, second = start_two(tmp_path, 30, "--seed", 1)

@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -366,6 +367,15 @@ def test_a_second_process_is_refused_by_name_of_the_first(tmp_path):
     made, config = tiny_run.estimator(tmp_path / "b")  # the lock that is left is nobody's
     made.train(tiny_run.train_input(config), 1)
     assert made.step == 1
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(UserError, match="/lock: the file system has no locks .*; give --model_dir on one"):
+        tiny_run.estimator(tmp_path)
 
 
 def test_an_interrupted_last_evaluation_leaves_the_numbers_of_a_prolonged_run_as_they_are(thirty, tmp_path):

@@ -105,6 +105,12 @@ def test_labels_in_place_of_images(folder):
         load(folder)
 
 
+def test_images_of_another_size(folder):
+    (folder / NAMES["train"][0]).write_bytes(idx(np.zeros((7, 32, 32), np.uint8)))
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte: images are \(32, 32\) pixels"):
+        load(folder)
+
+
 def test_labels_beyond_9(folder):
     rewrite(folder / NAMES["test"][1], lambda b: b[:-1] + b"\x0a")
     with pytest.raises(UserError, match="t10k-labels-idx1-ubyte: labels aren't the digits"):

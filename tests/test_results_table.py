@@ -110,7 +110,7 @@ def test_scores_by_precision_by_hand():
         (r"VGG-16 (0\.\d\d)\.", "machine_limit", r"vgg16.* (0\.\d\d)"),
         (r"training steps (1\.\d\d) times", "onednn", r"without .* (1\.\d\d)"),
         (r"VGG-16 is (1\.\d\d) times", "kernel_gradient", r"(1\.\d\d) times as fast"),
-        (r"makes a step (1\.\d\d) times", "momentum_float32", r"(1\.\d\d) times as fast"),
+        (r"makes CaffeNet's step (1\.\d\d) times", "momentum_float32", r"(1\.\d\d) times as fast"),
         (r"of 10 (1\.\d\d) times", "momentum", r"(1\.\d\d) times as fast"),
         (r"takes? (\d\.\d\d) % of 1,000", "overhead", r"together.* (\d\.\d\d)%"),
         (r"ms of (\d+), and", "step_profile_caffenet", r"batch 10: (\d+) ms a step"),

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,6 +156,13 @@ def test_fresh_takes_a_new_folder_and_leaves_the_old_one_alone(tmp_path):
     third = open_run(tmp_path / "run", fresh=True)
     assert [path.name for path in (first, second, third)] == ["run", "run-2", "run-3"]
     assert {path: path.read_bytes() for path in first.iterdir()} == before
+
+
+def test_fresh_is_refused_among_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_files, "Replicas", lambda: SimpleNamespace(workers=2))
+    with pytest.raises(UserError, match="--fresh can't agree on a folder among several workers; give --mod"):
+        open_run(tmp_path / "run", fresh=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_metrics_are_appended_and_rewound(tmp_path):

@@ -238,8 +238,8 @@ def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_
     shutil.copytree(caffenet_run, untrained, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint"))
     other = make_sample(tmp_path / "other", train=4, val=4, test=8)
 
-    def refused(caffenet: Path, vgg: Path, data: Path = voc) -> str:
-        arguments = ["--data_dir", str(data), "--cache_dir", str(tmp_path / "cache")]
+    def refused(caffenet: Path, vgg: Path, data: Path = voc, *more: str) -> str:
+        arguments = ["--data_dir", str(data), "--cache_dir", str(tmp_path / "cache"), *more]
         arguments += ["--output_dir", str(tmp_path / "out"), "--caffenet", str(caffenet), "--vgg", str(vgg)]
         with pytest.raises(UserError) as error:
             script.main(arguments)
@@ -250,6 +250,8 @@ def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_
     assert f"{untrained}: has no checkpoint yet" in refused(untrained, vgg16_run[0])
     assert "is a run of VGG-16 where one of CaffeNet is wanted" in refused(vgg16_run[0], caffenet_run)
     assert "its run had other data, VOC2007" in refused(caffenet_run, vgg16_run[0], other)
+    expected = "12 test images are too few for 12 neighbours and t-SNE"
+    assert expected in refused(caffenet_run, vgg16_run[0], voc, "--neighbours", "12")
     larger = tmp_path / "larger"
     shutil.copytree(caffenet_run, larger, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint"))
     config = read_config(larger)

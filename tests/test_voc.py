@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import sample, voc
+from common import cli, sample, voc
 from common.errors import UserError
 from tests.conftest import VOC_CLASSES
 
@@ -53,6 +53,14 @@ def test_what_to_do_about_a_bad_image_depends_on_its_split(tiny, tmp_path, split
     (tiny.folder / "JPEGImages" / f"{tiny.ids[split][0]}.jpg").write_bytes(b"no")
     with pytest.raises(UserError, match=f"{tiny.ids[split][0]}.jpg: is not a JPEG; replace it, .*{way_out}"):
         voc.load_examples(tiny.folder, split, 16, tmp_path / "cache")
+
+
+def test_a_test_split_without_any_class_is_refused(tiny, tmp_path):
+    for path in (tiny.folder / "ImageSets" / "Main").glob("*_test.txt"):
+        path.write_text(path.read_text().replace(" 1", "-1"))
+    options = cli.DataOptions(data_dir=str(tiny.folder), cache_dir=tmp_path / "cache")
+    with pytest.raises(UserError, match=f"{tiny.folder}: no test image shows any class"):
+        voc.load_test(options, 16)
 
 
 def test_examples_carry_their_ids(tiny, tmp_path):
@@ -104,38 +112,49 @@ def test_lists_may_differ_in_order(tiny):
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "reason"),
     [
-        "000002",
-        "000002 1 1",
-        "000002 2",
-        "000002 1.0",
-        "000002 yes",
-        "../../etc/passwd 1",
-        "/etc/passwd 1",
-        "a/b 1",
-        "..\\x 1",
-        ". 1",
-        "000001 1",
+        ("000002", "expected an image id and 1, 0 or -1, found '000002'"),
+        ("000002 1 1", "expected an image id and 1, 0 or -1, found '000002 1 1'"),
+        ("000002 2", "expected an image id and 1, 0 or -1, found '000002 2'"),
+        ("000002 1.0", "expected an image id and 1, 0 or -1, found '000002 1.0'"),
+        ("000002 yes", "expected an image id and 1, 0 or -1, found '000002 yes'"),
+        ("../../etc/passwd 1", "'../../etc/passwd' can't be an image id"),
+        ("/etc/passwd 1", "'/etc/passwd' can't be an image id"),
+        ("a/b 1", "'a/b' can't be an image id"),
+        ("..\\x 1", "can't be an image id"),
+        (". 1", "'.' can't be an image id"),
+        ("000001 1", "000001 is listed twice"),
     ],
 )
-def test_a_bad_line_is_named_by_file_and_number(tiny, line):
+def test_a_bad_line_is_named_by_file_and_number(tiny, line, reason):
     path = list_of(tiny, "dog")
     path.write_text(f"000001  1\n\n{line}\n000003 -1\n")
-    assert message_of(tiny).startswith(f"{path}:3: ")
+    message = message_of(tiny)
+    assert message.startswith(f"{path}:3: ")
+    assert f"{reason}; unpack the data set again" in message
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \r\n", bytes(range(256)), b"\xff\xd8\xff\xe0", b"\0" * 99])
-def test_an_empty_or_binary_list_is_named(tiny, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", " lists no images; unpack"),
+        (b"\n \r\n", " lists no images; unpack"),
+        (bytes(range(256)), " is not text; unpack"),
+        (b"\xff\xd8\xff\xe0", " is not text; unpack"),
+        (b"\0" * 99, "1: expected an image id"),
+    ],
+)
+def test_an_empty_or_binary_list_is_named(tiny, content, reason):
     path = list_of(tiny, "tvmonitor", "val")
     path.write_bytes(content)
-    assert message_of(tiny, "val").startswith(f"{path}:")
+    assert message_of(tiny, "val").startswith(f"{path}:{reason}")
 
 
 def test_a_missing_list_is_named(tiny):
     path = list_of(tiny, "sofa", "test")
     path.unlink()
-    assert message_of(tiny, "test").startswith(f"{path}: ")
+    assert message_of(tiny, "test").startswith(f"{path}: can't be read (No such file")
 
 
 @pytest.mark.parametrize("name", ["aeroplane", "cat"])
