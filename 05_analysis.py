@@ -15,6 +15,7 @@ from typing import Any
 
 from common import cli
 from common.cli import option
+from common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,14 @@ class Config(cli.DataOptions):
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Draws everything; returns what analysis.json holds."""
     config = cli.parse(Config, argv, __doc__)
+    if config.caffenet is None or config.vgg is None:
+        raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow()
     from common import analysis, analysis_figures, run_files, snapshots, trained, voc
-    from common.errors import UserError
 
     started = time.monotonic()
-    if config.caffenet is None or config.vgg is None:
-        raise UserError("give --caffenet and --vgg, the model directories of a run of Task 2 and of Task 4")
     size = trained.image_size_of({"caffenet": config.caffenet, "vgg16": config.vgg})
     test = voc.load_test(config, size)
     if len(test) <= max(config.neighbours, 3):

@@ -123,8 +123,10 @@ class RunCheckpoints:
             except tf.errors.OpError as error:
                 self._remove_partial_saves()
                 reason = re.sub(r"\{\{.*?\}\} ", "", str(error).strip().splitlines()[0])[:200]
+                goes_on = "the same command goes on from the one before"
+                if not completed(self._model_dir):
+                    goes_on = "train anew, with --fresh"
                 raise UserError(
-                    f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then the same "
-                    "command goes on from the one before"
+                    f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then {goes_on}"
                 ) from error
         return path

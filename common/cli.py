@@ -139,6 +139,8 @@ def bounded(
 
 def path(text: str) -> Path:
     """The `type` of an argument that is a path; a shell leaves ~ as it is behind "="."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; is the variable set?")
     return Path(os.path.expanduser(text))
 
 
@@ -277,7 +279,9 @@ def run(main: Callable[[], Any]) -> NoReturn:
         arguments = [argument for argument in sys.argv if argument != "--fresh"]
         if interrupted.model_dir and "--fresh" in sys.argv:
             arguments += ["--model_dir", str(interrupted.model_dir)]  # of two the last one counts
-        command = shlex.join(["python", *arguments])
+        # An empty $DATA_DIR, as README's demo has it, means the built-in sample.
+        environment = "DATA_DIR= " if os.environ.get("DATA_DIR") == "" else ""
+        command = environment + shlex.join(["python", *arguments])
         _say(f"interrupted and saved; this goes on from here: {command}")
         sys.exit(128 + interrupted.signal)
     except KeyboardInterrupt as interrupt:

@@ -41,6 +41,8 @@ def has_slow_kernel_gradients() -> bool:
 def set_precision(precision: str) -> str:
     """Sets the precision of layers built from now on; weights, logits and loss stay float32.
 
+    Sets Keras' other global settings to what the networks take, too: channels last, and float32.
+
     Args:
         precision: "float32", "bfloat16", or "auto" for bfloat16 where it is in hardware.
 
@@ -51,6 +53,9 @@ def set_precision(precision: str) -> str:
         precision = "bfloat16" if has_bfloat16() else "float32"
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     keras.mixed_precision.set_global_policy(policy)
+    # The user's ~/.keras/keras.json may say otherwise, for other programs.
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
     return precision
 
 

@@ -153,12 +153,12 @@ class Estimator:
         return self.model(images, training=False)
 
     def train(self, input: TrainInput, steps: int, hooks: Sequence[Hook] = ()) -> None:
-        """Trains until the global step is `steps`; does nothing where it already is.
+        """Trains until the global step is `steps`; makes no step where it already is.
 
         Args:
             input: batches as a function of the step.
             steps: of the whole run, not of this call.
-            hooks: called in this order, at the begin, after every step, at the end, and to close.
+            hooks: called in this order, at the begin, after every step and at the end; closed in the other.
 
         Raises:
             UserError: another process trains in the model directory; the loss or a weight is no longer
@@ -180,6 +180,8 @@ class Estimator:
                 for hook in acting:
                     closing.callback(hook.close, self)
                     hook.begin(self)
+                    if self.replicas.workers == 1:
+                        self._watch.check()
                 for step, done in self._make_steps(input, steps, hooks):
                     for hook in acting:
                         hook.after_step(self, step, done)

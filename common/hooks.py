@@ -141,9 +141,12 @@ class Evaluate(Hook):
             "best": estimator.update_best(score),
             **{name: value for name, value in metrics.items() if name != "loss"},
         }
-        if step in self._recorded or not estimator.replicas.is_chief:
+        if not estimator.replicas.is_chief:
             return
+        # Also of a step that has its line: what is there may be of a later one, which went with its line.
         run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
+        if step in self._recorded:
+            return
         summaries.write_evaluation(estimator.summary_writer, step, metrics)
         examples = self._input.examples
         if examples.labels.ndim == 2:  # each class a decision of its own

@@ -1,6 +1,6 @@
 """The networks of the handout, with the mean subtraction inside and the field's layer names.
 
-Every network takes RGB images of 0 to 255, uint8, and gives float32 logits.
+Every network takes images of 0 to 255, uint8, RGB but for MNIST's, and gives float32 logits.
 """
 
 import itertools

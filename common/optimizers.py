@@ -12,7 +12,9 @@ class MomentumSGD(keras.optimizers.SGD):
     images a tenth slower (docs/speed.md). The state is Keras' own, so checkpoints are the same.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: keras.Variable
+    ) -> None:
         """One variable's update; Keras calls it, on the device that holds the variable."""
         if not self.momentums:  # momentum 0: Keras keeps no velocities
             return super().update_step(gradient, variable, learning_rate)

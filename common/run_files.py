@@ -89,7 +89,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 def _unused(model_dir: Path) -> Path:
     """The folder itself, or the first of <folder>-2, <folder>-3, ... that isn't there."""
-    candidates = (model_dir.with_name(f"{model_dir.name}-{number}") for number in itertools.count(2))
+    whole = model_dir if model_dir.name else model_dir.resolve()  # "." has no name
+    candidates = (whole.parent / f"{whole.name}-{number}" for number in itertools.count(2))
     return next(path for path in itertools.chain([model_dir], candidates) if not path.exists())
 
 
@@ -111,7 +112,7 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
 
     Raises:
         UserError: the folder can't be written, another process trains there, or it holds a run with other
-            settings or data.
+            settings or data, or without its checkpoints; several workers and `config.fresh`.
     """
     default = Path("runs") / f"{Path(script).stem}-{data.name}-seed{config.seed}"
     model_dir = config.model_dir or default
@@ -182,8 +183,8 @@ def _check_replaceable(model_dir: Path) -> None:
         or evaluations[-1]["step"] >= plan.get("steps", math.inf)
     ):
         raise UserError(
-            f"{model_dir}: its checkpoints are gone, and training would begin anew and replace its log of "
-            f"{evaluations[-1]['step']:,} iterations; {_elsewhere()}"
+            f"{model_dir}: has a log of {evaluations[-1]['step']:,} iterations and no checkpoint, so "
+            f"training would begin anew and replace the log; {_elsewhere()}"
         )
 
 

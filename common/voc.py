@@ -162,7 +162,7 @@ def load_pascal(
     """Loads a split of PASCAL VOC 2007 for multi-label classification (handout Q1.1).
 
     Args:
-        data_dir: the folder that holds `JPEGImages` and `ImageSets`; see `locate`.
+        data_dir: the folder that holds `JPEGImages` and `ImageSets`; `locate` finds it from others.
         split: "train", "val", "trainval" or "test".
         size: images are resized to `size` x `size` pixels, without keeping their aspect.
         cache_dir: folder of the decoded images, about 2 GB for all of VOC 2007 at 256.

@@ -91,6 +91,7 @@ def test_a_flag_gives_a_value_of_the_fields_type(argv, field, value):
         (["--steps", "1", "-2"], "--steps: -2 is less than 0"),
         (["--fast", "yes"], "unrecognized arguments: yes"),
         (["--limit", "0"], "--limit: 0 is less than 1"),
+        (["--folder", ""], "--folder: is empty; is the variable set?"),
     ],
 )
 def test_a_bad_command_line_is_one_line_and_code_2(argv, said, capsys):
@@ -187,15 +188,22 @@ def test_ctrl_c_is_code_130_without_traceback(capsys):
     assert "interrupted; the same command goes on" in err
 
 
+SCRIPT = "python 02_pascal_alexnet.py"
+
+
 @pytest.mark.parametrize(
-    ("number", "given", "goes_on"),
+    ("number", "data_dir", "given", "goes_on"),
     [
-        (signal.SIGINT, ["--seed", "1"], "--seed 1"),
-        (signal.SIGTERM, ["--fresh", "--seed", "1"], "--seed 1 --model_dir 'my runs/demo-2'"),
+        (signal.SIGINT, "/data", ["--seed", "1"], f"{SCRIPT} --seed 1"),
+        (signal.SIGINT, "", ["--seed", "1"], f"DATA_DIR= {SCRIPT} --seed 1"),
+        (signal.SIGTERM, "/data", ["--fresh"], f"{SCRIPT} --model_dir 'my runs/demo-2'"),
     ],
 )
-def test_after_an_interruption_the_command_that_goes_on_is_said(number, given, goes_on, monkeypatch, capsys):
+def test_after_an_interruption_the_command_that_goes_on_is_said(
+    number, data_dir, given, goes_on, monkeypatch, capsys
+):
     """--fresh would take yet another folder; the one it took is named instead."""
+    monkeypatch.setenv("DATA_DIR", data_dir)
     monkeypatch.setattr("sys.argv", ["02_pascal_alexnet.py", *given])
 
     def main():
@@ -204,8 +212,7 @@ def test_after_an_interruption_the_command_that_goes_on_is_said(number, given, g
         raise interrupted
 
     assert exit_code(main) == 128 + number
-    expected = f"interrupted and saved; this goes on from here: python 02_pascal_alexnet.py {goes_on}\n"
-    assert capsys.readouterr().err == expected
+    assert capsys.readouterr().err == f"interrupted and saved; this goes on from here: {goes_on}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Which precision "auto" means, and what the machine calls itself."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import device
+from common import device, networks
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +14,19 @@ def policy():
     before = keras.mixed_precision.dtype_policy()
     yield
     keras.mixed_precision.set_global_policy(before)
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+
+
+def test_other_programs_settings_of_keras_do_not_count():
+    """As ~/.keras/keras.json may have them."""
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    device.set_precision("float32")
+    model = networks.layers_tutorial_cnn(10, (28, 28, 1), scale=1 / 255)
+    assert model(np.zeros((2, 28, 28, 1), np.uint8)).shape == (2, 10)
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert keras.optimizers.SGD(0.001).learning_rate.dtype == "float32"
 
 
 @pytest.fixture

@@ -369,6 +369,28 @@ def test_a_second_process_is_refused_by_name_of_the_first(tmp_path):
     assert made.step == 1
 
 
+def test_the_predictions_of_a_finished_run_are_made_again(tmp_path):
+    """They may be damaged, or of a later step that the run went back from."""
+    tiny_run.run(tmp_path, 10)
+    path = tmp_path / "predictions.npz"
+    before = dict(np.load(path))
+    path.write_bytes(b"damaged")
+    tiny_run.run(tmp_path, 10)
+    after = dict(np.load(path))
+    assert after["step"] == 10 and after.keys() == before.keys()
+    np.testing.assert_array_equal(after["logits"], before["logits"])
+    assert [line["step"] for line in read_metrics(tmp_path)] == [5, 10]
+
+
+def test_where_the_first_checkpoint_can_not_be_written_the_way_out_is_a_new_run(tmp_path, monkeypatch):
+    def refuse(self, checkpoint_number):
+        raise tf.errors.ResourceExhaustedError(None, None, "ckpt-5; No space left on device")
+
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", refuse)
+    with pytest.raises(UserError, match="No space left on device.*; make room, then train anew, with --"):
+        tiny_run.run(tmp_path, 5)
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def refuse(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")

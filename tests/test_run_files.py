@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_a_folder_where_nothing_was_saved_or_measured_may_be_tried_again(tmp_pat
 def test_a_log_whose_checkpoints_are_gone_is_not_replaced(tmp_path, settings, step):
     open_run(tmp_path, **settings)
     run_files.append_metrics(tmp_path, {"step": step})
-    with pytest.raises(UserError, match=f"its checkpoints are gone, .* log of {step} iterations; .*--fresh"):
+    with pytest.raises(UserError, match=f"a log of {step} iterations and no checkpoint, .*; .*--fresh"):
         open_run(tmp_path, **settings)
 
 
@@ -156,6 +157,12 @@ def test_fresh_takes_a_new_folder_and_leaves_the_old_one_alone(tmp_path):
     third = open_run(tmp_path / "run", fresh=True)
     assert [path.name for path in (first, second, third)] == ["run", "run-2", "run-3"]
     assert {path: path.read_bytes() for path in first.iterdir()} == before
+
+
+def test_fresh_beside_the_folder_one_is_in(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert open_run(Path("."), fresh=True) == tmp_path / "here-2"
 
 
 def test_fresh_is_refused_among_workers(tmp_path, monkeypatch):
