@@ -4,6 +4,7 @@ import functools
 import re
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,10 +103,18 @@ class RunCheckpoints:
     @functools.cached_property
     def _manager(self) -> tf.train.CheckpointManager:
         self._remove_partial_saves()
+        folder = str(self._model_dir)
         try:
-            tf.train.get_checkpoint_state(str(self._model_dir))
+            state = tf.train.get_checkpoint_state(folder)
         except ValueError:  # its list of checkpoints is damaged, which the manager wouldn't take
             (self._model_dir / "checkpoint").unlink()
+            state = None
+        if state is None and (made := completed(self._model_dir)):
+            # Entered again, for the manager only deletes what it knows.
+            known = [str(path) for path in reversed(made)]
+            tf.compat.v1.train.update_checkpoint_state(
+                folder, known[-1], known, all_model_checkpoint_timestamps=[time.time()] * len(known)
+            )
         return tf.train.CheckpointManager(
             self._checkpoint, str(self._model_dir), max_to_keep=2, checkpoint_name="ckpt"
         )

@@ -332,11 +332,14 @@ def test_without_a_good_checkpoint_a_run_never_starts_over_silently(thirty, harm
         tiny_run.estimator(thirty)
 
 
-def test_a_lost_list_of_checkpoints_loses_no_checkpoint(tmp_path):
+@pytest.mark.parametrize("harm", [empty, Path.unlink])
+def test_a_lost_list_of_checkpoints_loses_none_and_keeps_no_more_than_two(tmp_path, harm, capsys):
     tiny_run.run(tmp_path, 20)
-    empty(tmp_path / "checkpoint")
-    made, _ = tiny_run.estimator(tmp_path)
-    assert made.step == 20
+    harm(tmp_path / "checkpoint")
+    tiny_run.run(tmp_path, 30)
+    assert "20 of 30 steps are made, going on" in capsys.readouterr().out
+    kept = sorted(path.stem for path in tmp_path.glob("ckpt-*.index"))
+    assert kept == ["ckpt-20", "ckpt-30"]
 
 
 def test_a_first_save_that_was_cut_short_is_no_checkpoint(tmp_path):
