@@ -91,7 +91,8 @@ def main() -> None:
         at_rates[part.kind] += part.limit(machine)
     kinds.pop(INPUT, None)
     print(f"{setting.describe_machine()}, {precision}")
-    print(f"{network}, batch {BATCH}: {1000 * whole / STEPS:.0f} ms a step, the mean of {STEPS}")
+    layers = ", Keras' convolutions" if arguments.keras_layers else ""
+    print(f"{network}, batch {BATCH}{layers}: {1000 * whole / STEPS:.0f} ms a step, the mean of {STEPS}")
     print(f"at best {machine.operations / 1e9:.0f} GFLOP/s, {machine.moved / 1e9:.1f} GB/s")
     print(f"{'':<46} {'measured':>11} {'':>6} {'at these':>11}")
     for kind, seconds in sorted(kinds.items(), key=lambda item: -item[1]):

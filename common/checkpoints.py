@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from common.errors import UserError
+from common.files import replacing
 
 # A key in a run's checkpoint is for example weights/conv1/kernel/.ATTRIBUTES/VARIABLE_VALUE: what
 # `RunCheckpoints` calls the variable, and what tf.train.Checkpoint adds.
@@ -103,21 +104,20 @@ class RunCheckpoints:
     @functools.cached_property
     def _manager(self) -> tf.train.CheckpointManager:
         self._remove_partial_saves()
-        folder = str(self._model_dir)
+        folder, list_file = str(self._model_dir), self._model_dir / "checkpoint"
         try:
             state = tf.train.get_checkpoint_state(folder)
-        except ValueError:  # its list of checkpoints is damaged, which the manager wouldn't take
-            (self._model_dir / "checkpoint").unlink()
+        except ValueError:  # damaged, which the manager wouldn't take
+            list_file.unlink()
             state = None
         if state is None and (made := completed(self._model_dir)):
-            # Entered again, for the manager only deletes what it knows.
-            known = [str(path) for path in reversed(made)]
-            tf.compat.v1.train.update_checkpoint_state(
-                folder, known[-1], known, all_model_checkpoint_timestamps=[time.time()] * len(known)
-            )
-        return tf.train.CheckpointManager(
-            self._checkpoint, str(self._model_dir), max_to_keep=2, checkpoint_name="ckpt"
-        )
+            # Written again, for the manager only deletes what it knows, of a time that isn't 0.
+            lines = [f'model_checkpoint_path: "{made[0].name}"']
+            lines += [f'all_model_checkpoint_paths: "{path.name}"' for path in reversed(made)]
+            lines += [f"all_model_checkpoint_timestamps: {time.time()}"] * len(made)
+            with replacing(list_file) as file:
+                file.write("\n".join(lines).encode())
+        return tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=2, checkpoint_name="ckpt")
 
     def save(self, step: int) -> Path:
         """Writes ckpt-<step>, unless this process did so last; returns its prefix.
@@ -134,7 +134,7 @@ class RunCheckpoints:
                 reason = re.sub(r"\{\{.*?\}\} ", "", str(error).strip().splitlines()[0])[:200]
                 goes_on = "the same command goes on from the one before"
                 if not completed(self._model_dir):
-                    goes_on = "train anew, with --fresh"
+                    goes_on = "train anew, with another --model_dir"
                 raise UserError(
                     f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then {goes_on}"
                 ) from error

@@ -180,8 +180,6 @@ class Estimator:
                 for hook in acting:
                     closing.callback(hook.close, self)
                     hook.begin(self)
-                    if self.replicas.workers == 1:
-                        self._watch.check()
                 for step, done in self._make_steps(input, steps, hooks):
                     for hook in acting:
                         hook.after_step(self, step, done)
@@ -279,7 +277,8 @@ class Estimator:
     ) -> dict[str, Any]:
         """Trains, evaluating every `eval_every` steps and at the last.
 
-        Where the run has made all its steps already, it is evaluated and left as it is.
+        Where the run has made all its steps already, it is evaluated and left as it is, but for a
+        predictions.npz that is damaged or of another step.
 
         Args:
             train_input, steps: as for `train`.

@@ -143,9 +143,11 @@ class Evaluate(Hook):
         }
         if not estimator.replicas.is_chief:
             return
-        # Also of a step that has its line: what is there may be of a later one, which went with its line.
-        run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
-        if step in self._recorded:
+        recorded = step in self._recorded
+        # What is there may be of a later step, whose line is gone.
+        if not recorded or run_files.step_of_predictions(estimator.model_dir) != step:
+            run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
+        if recorded:
             return
         summaries.write_evaluation(estimator.summary_writer, step, metrics)
         examples = self._input.examples

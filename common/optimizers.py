@@ -13,7 +13,7 @@ class MomentumSGD(keras.optimizers.SGD):
     """
 
     def update_step(
-        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: keras.Variable
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor | keras.Variable
     ) -> None:
         """One variable's update; Keras calls it, on the device that holds the variable."""
         if not self.momentums:  # momentum 0: Keras keeps no velocities

@@ -17,6 +17,7 @@ import json
 import math
 import os
 import platform
+import zipfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -192,9 +193,11 @@ def explain_full_disk(error: Exception, model_dir: Path) -> None:
     """Raises UserError for an error of a full disk, Python's or TensorFlow's; else does nothing."""
     for reason in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)):
         if reason in str(error):
+            goes_on = "the same command goes on from the last checkpoint"
+            if not checkpoints.completed(model_dir):
+                goes_on = "train anew, with another --model_dir"
             raise UserError(
-                f"{model_dir}: can't be written to ({reason}); make room, then the same command goes on from "
-                "the last checkpoint"
+                f"{model_dir}: can't be written to ({reason}); make room, then {goes_on}"
             ) from error
 
 
@@ -280,3 +283,12 @@ def write_predictions(model_dir: Path, logits: np.ndarray, examples: Examples, s
             ids=np.array(examples.ids),
             step=step,
         )
+
+
+def step_of_predictions(model_dir: Path) -> int | None:
+    """The step of predictions.npz; None where it isn't there or is damaged."""
+    try:
+        with np.load(model_dir / "predictions.npz") as stored:
+            return int(stored["step"])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
