@@ -17,8 +17,8 @@ from docs.results_table import ROOT, ten_class_mean  # noqa: E402
 STEP = 6_000
 # Folders under results/ of the seeds from 0 on.
 RUNS = {
-    "bfloat16": ("caffenet-6000-seed0", "caffenet-6000-seed1"),
-    "float32": ("caffenet-float32-seed0", "caffenet-float32-seed1"),
+    "bfloat16": ("caffenet-6000-seed0", "caffenet-6000-seed1", "caffenet-6000-seed2"),
+    "float32": ("caffenet-float32-seed0", "caffenet-float32-seed1", "caffenet-float32-seed2"),
 }
 
 

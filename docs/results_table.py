@@ -31,10 +31,14 @@ ROWS: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
     ),
     (
         "Task 2, CaffeNet",
-        ("caffenet-6000-seed0", "caffenet-6000-seed1"),
+        ("caffenet-6000-seed0", "caffenet-6000-seed1", "caffenet-6000-seed2"),
         (2_000, 4_000, 6_000),
     ),
-    ("Task 2, in float32", ("caffenet-float32-seed0", "caffenet-float32-seed1"), (6_000,)),
+    (
+        "Task 2, in float32",
+        ("caffenet-float32-seed0", "caffenet-float32-seed1", "caffenet-float32-seed2"),
+        (6_000,),
+    ),
     ("Task 3, VGG-16 from scratch", ("vgg16-scratch",), (400, 1_600, 4_000)),
     ("Task 3, with N(0, 0.01)", ("vgg16-dead",), (200,)),
     ("Task 4, fine-tuned, rate 0.001", ("vgg16-finetuned-1e-3",), (400, 1_600, 4_000)),
