@@ -43,6 +43,13 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("ckpt-"))
 
 
+def way_on(model_dir: Path) -> str:
+    """How training continues once the disk has room again."""
+    if completed(model_dir):
+        return "the same command goes on from the last checkpoint"
+    return "train anew, with another --model_dir"
+
+
 class RunCheckpoints:
     """Saves and restores weights, the optimizer's state, dropout's random state, and a run's counters."""
 
@@ -132,10 +139,8 @@ class RunCheckpoints:
             except tf.errors.OpError as error:
                 self._remove_partial_saves()
                 reason = re.sub(r"\{\{.*?\}\} ", "", str(error).strip().splitlines()[0])[:200]
-                goes_on = "the same command goes on from the one before"
-                if not completed(self._model_dir):
-                    goes_on = "train anew, with another --model_dir"
                 raise UserError(
-                    f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then {goes_on}"
+                    f"{self._model_dir}: a checkpoint can't be written ({reason}); make room, then "
+                    f"{way_on(self._model_dir)}"
                 ) from error
         return path

@@ -193,11 +193,9 @@ def explain_full_disk(error: Exception, model_dir: Path) -> None:
     """Raises UserError for an error of a full disk, Python's or TensorFlow's; else does nothing."""
     for reason in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)):
         if reason in str(error):
-            goes_on = "the same command goes on from the last checkpoint"
-            if not checkpoints.completed(model_dir):
-                goes_on = "train anew, with another --model_dir"
             raise UserError(
-                f"{model_dir}: can't be written to ({reason}); make room, then {goes_on}"
+                f"{model_dir}: can't be written to ({reason}); make room, then "
+                f"{checkpoints.way_on(model_dir)}"
             ) from error
 
 
