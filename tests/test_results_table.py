@@ -67,7 +67,7 @@ def test_the_ten_classes_by_hand():
 def test_the_table_of_speed_is_what_its_logs_give():
     """A row is "| CaffeNet, training | 10 | 43.6 | 29.7 | 1.47 | 45.3 | 0.96 | [log](../results/...) |"."""
     rows = [line for line in SPEED.read_text().splitlines() if line.endswith(".txt) |")]
-    assert len(rows) == 9
+    assert len(rows) == 13
     for row in rows:
         what, batch, *numbers, link = [cell.strip() for cell in row.strip("|").split("|")]
         log = SPEED.parent / link.removeprefix("[log](").removesuffix(")")
@@ -115,11 +115,25 @@ def test_scores_by_precision_by_hand():
         (r"takes? (\d\.\d\d) % of 1,000", "overhead", r"together.* (\d\.\d\d)%"),
         (r"ms of (\d+), and", "step_profile_caffenet", r"batch 10: (\d+) ms a step"),
         (r"the cache (\d\.\d\d) times", "cache", r"(\d\.\d\d) times as fast"),
+        (r"Decoding into the cache is (\d\.\d\d) times", "cache_float32", r"(\d\.\d\d) times as fast"),
+        (r"are (\d\.\d\d) % of 1,000", "overhead_float32", r"together.* (\d\.\d\d)%"),
+        (r"batch 10 gets (0\.\d\d),", "machine_limit_float32", r"caffenet.* (0\.\d\d)"),
+        (r"VGG-16's (0\.\d\d) \(", "machine_limit_float32", r"vgg16.* (0\.\d\d)"),
     ],
 )
 def test_what_the_text_on_speed_says_stands_in_its_logs(said, log, pattern):
     (number,) = re.findall(said, speed_text())
     assert number in re.findall(pattern, read_benchmark(log))
+
+
+@pytest.mark.parametrize(
+    ("said", "log"),
+    [(r"costs CaffeNet's step (\d\.\d) %", "constant_batch"), (r"adds (\d\.\d) %", "constant_batch_float32")],
+)
+def test_what_input_costs_is_what_its_log_has_beyond_1(said, log):
+    (more,) = re.findall(said, speed_text())
+    (times,) = re.findall(r"(\d\.\d+) times the step", read_benchmark(log))
+    assert more == f"{100 * (float(times) - 1):.1f}"
 
 
 def milliseconds_of(part, log):
@@ -142,6 +156,19 @@ def test_the_share_of_the_kernels_gradients_is_their_profiles(said, log):
     assert times == f"{gradient / forward:.1f}"
 
 
+@pytest.mark.parametrize(
+    ("said", "log"),
+    [
+        (r"kernels take (\d\.\d) times as long as these rates", "step_profile_caffenet_float32"),
+        (r"products, (\d\.\d) times in VGG-16", "step_profile_vgg16_float32_products"),
+    ],
+)
+def test_the_kernels_gradients_beside_the_machines_rates_are_their_profiles(said, log):
+    (times,) = re.findall(said, speed_text())
+    measured, at_best = milliseconds_of("gradient of the kernel", log)
+    assert times == f"{measured / at_best:.1f}"
+
+
 def test_what_caffenets_weights_cost_is_the_sum_of_their_parts():
     ((cost, at_best),) = re.findall(r"take (\d+) ms of \d+, and would take (\d+) ms", speed_text())
     parts = ("products of fc6 to fc8, forward and backward", "momentum update", "float32 and bfloat16")
@@ -149,13 +176,13 @@ def test_what_caffenets_weights_cost_is_the_sum_of_their_parts():
     assert [cost, at_best] == [f"{total:.0f}" for total in sums]
 
 
-def test_the_times_and_memory_of_1000_to_100000_images_are_the_logs():
-    rows = re.findall(
-        r"^ *[\d,]+ +(\d+\.\d) +(\d+\.\d) +(\d\.\d\d) GB", read_benchmark("cache"), re.MULTILINE
-    )
+@pytest.mark.parametrize("log", ["cache", "cache_float32"])
+def test_the_times_and_memory_of_1000_to_100000_images_are_the_logs(log):
+    rows = re.findall(r"^ *[\d,]+ +(\d+\.\d) +(\d+\.\d) +(\d\.\d\d) GB", read_benchmark(log), re.MULTILINE)
     inputs, steps, memory = zip(*rows, strict=True)
     said = "{}, {} and {}".format
     text = speed_text()
     assert f"takes {said(*(f'{float(step) / 1000:.2f}' for step in steps))} s a step" in text
     assert f"a peak of {said(*memory)} GB" in text
-    assert f"The input alone takes {said(*(f'{float(one):.0f}' for one in inputs))} ms" in text
+    if log == "cache":
+        assert f"The input alone takes {said(*(f'{float(one):.0f}' for one in inputs))} ms" in text
