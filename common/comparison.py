@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from common import run_files
 from common.distribution import Replicas
 from common.errors import UserError
-from common.figures import describe_data, paired_ap, save
+from common.figures import describe_data, paired_ap, plot_score, save
 from common.task_networks import BASELINES, network_of
 
 
@@ -110,20 +110,21 @@ def _curves(
     figure = Figure((12, 5), layout="constrained")
     figure.suptitle(title)
     losses, scores = figure.subplots(1, 2)
-    for lines, name, trained_on, color in (
-        (ours, "mixup", "training, on mixtures", "tab:orange"), (theirs, "baseline", "training", "tab:blue")
+    for lines, name, kind, color in (
+        (ours, "mixup", ", on mixtures", "tab:orange"), (theirs, "baseline", "", "tab:blue")
     ):  # fmt: skip
         steps = [line["step"] for line in lines]
-        losses.plot(
-            steps, [line["train_loss"] for line in lines], "--", color=color, label=f"{name}, {trained_on}"
-        )
+        label = f"{name}, training{kind}"
+        losses.plot(steps, [line["train_loss"] for line in lines], "--", color=color, label=label)
         losses.plot(steps, [line["test_loss"] for line in lines], ".-", color=color, label=f"{name}, test")
-        scores.plot(steps, [line["mAP"] for line in lines], ".-", color=color, label=name)
+        plot_score(scores, lines, "mAP", ".-", color=color, label=f"{name}, test")
+        label = f"{name}, training images as they are"
+        plot_score(scores, lines, "train_sample_mAP", "--", color=color, label=label)
     guessing = theirs[-1]["mAP_guessing"]
     scores.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
     losses.set(title="training: mean since the point before")
     losses.set(xlabel="iteration", ylabel="cross entropy [nats per label]")
-    scores.set(xlabel="iteration", ylabel="test mAP")
+    scores.set(xlabel="iteration", ylabel="mAP")
     scores.set_ylim(bottom=0)
     for axes in (losses, scores):
         axes.legend()

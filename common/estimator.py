@@ -19,9 +19,11 @@ import tensorflow as tf
 from common import distribution, evaluation, interruption, run_files, run_lock, summaries
 from common.checkpoints import RunCheckpoints
 from common.errors import UserError
-from common.hooks import Evaluate, Hook, Step
+from common.evaluate_hook import Evaluate
+from common.hooks import Hook, Step
 from common.input import EvalInput, TrainInput
 
+_SAMPLED = 1_000  # training images, at most, that each evaluation scores beside the test split
 _CALMER = "the network has diverged, try a lower --learning_rate in another --model_dir"
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
@@ -249,9 +251,10 @@ class Estimator:
         Raises:
             UserError: a logit is NaN or infinite.
         """
-        examples = input.examples
-        evaluation.check_finite(logits, examples.ids, examples.classes, self.model_dir, _CALMER)
-        labels, weights = examples.labels, examples.weights
+        examples, rows = input.examples, input.rows
+        ids = [examples.ids[row] for row in rows]
+        evaluation.check_finite(logits, ids, examples.classes, self.model_dir, _CALMER)
+        labels, weights = examples.labels[rows], examples.weights[rows]
         loss = float(self._loss(tf.constant(labels), tf.constant(logits), tf.constant(weights)))
         return {"loss": loss, **self._metrics(labels, logits, weights)}
 
@@ -282,15 +285,18 @@ class Estimator:
 
         Args:
             train_input, steps: as for `train`.
-            test_input: the split to score.
+            test_input: the split to score; training images that are scored are transformed alike.
             eval_every: steps.
             hooks: called after the evaluation of the same step.
 
         Returns:
             The last evaluation, a line of metrics.jsonl: "step", "train_loss" (the mean since the
             evaluation before; None where no step was made since), "test_loss", "images_per_second" in
-            training (None where no step was timed), "best" (of the headline metric, so far) and the metrics.
+            training (None where no step was timed), "best" (of the headline metric, so far), the metrics, and
+            as "train_sample_mAP" or "train_sample_accuracy" that of as many training images as the test split
+            has, at most 1,000, scored in the same way.
         """
-        evaluate = Evaluate(test_input, eval_every, steps)
+        sample = test_input.of_sample(train_input.examples, min(_SAMPLED, len(test_input.examples)))
+        evaluate = Evaluate(test_input, sample, eval_every, steps)
         self.train(train_input, steps, [evaluate, *hooks])
         return evaluate.latest

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.errors import UserError
@@ -51,6 +52,15 @@ def loss_curves(evaluations: Sequence[Mapping[str, Any]], title: str, path: Path
     return save(figure, path)
 
 
+def plot_score(
+    axes: Axes, evaluations: Sequence[Mapping[str, Any]], name: str, form: str, **style: Any
+) -> None:
+    """Draws a score over the iterations, from lines of a log that have it; an earlier version's may not."""
+    points = [(line["step"], line[name]) for line in evaluations if name in line]
+    if points:
+        axes.plot(*zip(*points, strict=True), form, **style)
+
+
 def score_curves(
     evaluations: Sequence[Mapping[str, Any]],
     scores: Mapping[str, str],
@@ -58,20 +68,20 @@ def score_curves(
     title: str,
     path: Path,
 ) -> Path:
-    """Test scores over the iterations, beside guessing.
+    """Scores over the iterations, beside guessing.
 
     Args:
         evaluations, title, path: as for `loss_curves`.
-        scores: what to draw, by its name in metrics.jsonl, with its label; 0 to 1, higher is better.
+        scores: what to draw, by its name in metrics.jsonl, with its label; 0 to 1, higher is better. The
+            first name stands at the axis.
         guessing: the score of random guesses.
     """
     figure = Figure(_SIZE)
     axes = figure.add_subplot()
-    steps = [line["step"] for line in evaluations]
     for name, label in scores.items():
-        axes.plot(steps, [line[name] for line in evaluations], ".-", label=label)
+        plot_score(axes, evaluations, name, ".-", label=label)
     axes.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
-    axes.set(title=f"Test score: {title}", xlabel="iteration", ylabel=next(iter(scores.values())))
+    axes.set(title=f"Score: {title}", xlabel="iteration", ylabel=next(iter(scores)))
     axes.set_ylim(bottom=0)
     axes.legend()
     axes.set_xlim(left=0)
@@ -195,7 +205,11 @@ def multilabel_figures(evaluations: Sequence[Mapping[str, Any]], title: str, fol
         folder: to write to.
     """
     last = evaluations[-1]
-    scores = {"mAP": "mAP", "mAP_11point": "mAP, VOC 2007's 11 points"}
+    scores = {
+        "mAP": "test mAP",
+        "mAP_11point": "test mAP, VOC 2007's 11 points",
+        "train_sample_mAP": "mAP of training images",
+    }
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
         score_curves(evaluations, scores, last["mAP_guessing"], title, folder / "mAP.png"),
@@ -210,8 +224,9 @@ def digit_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: 
         evaluations, title, folder: as for `multilabel_figures`.
     """
     counts = evaluations[-1]["confusion"]
+    scores = {"accuracy": "test accuracy", "train_sample_accuracy": "accuracy of training images"}
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
-        score_curves(evaluations, {"accuracy": "accuracy"}, 1 / len(counts), title, folder / "accuracy.png"),
+        score_curves(evaluations, scores, 1 / len(counts), title, folder / "accuracy.png"),
         confusion_matrix(counts, title, folder / "confusion.png"),
     ]

@@ -1,17 +1,13 @@
 """Everything that happens around training steps. A hook does nothing at a step that isn't its own."""
 
-import contextlib
-import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 from tqdm import tqdm
 
 from common import captions, pretrained, run_files, summaries
 from common.cli import RunOptions
-from common.input import EvalInput
-from common.interruption import Interrupted
 from common.mixup import Mixed, MixedWeights
 
 if TYPE_CHECKING:
@@ -63,11 +59,11 @@ class Hook:
         """At last, also when an error or an interruption ends the training."""
 
 
-def _describe_speed(rate: float) -> str:
+def describe_speed(rate: float) -> str:
     return f"{rate:.{1 if rate < 10 else 0}f} images/s"
 
 
-class _Rate:
+class Rate:
     """Images a second, in training steps alone, since it was last read; None where no step was timed."""
 
     def __init__(self) -> None:
@@ -78,93 +74,6 @@ class _Rate:
         seconds = estimator.train_seconds - self._seconds
         self._images, self._seconds = estimator.images_trained, estimator.train_seconds
         return images / seconds if images else None
-
-
-class Evaluate(Hook):
-    """Scores the test split every so many steps and at the last one.
-
-    Each evaluation is printed and goes to metrics.jsonl, TensorBoard and predictions.npz.
-
-    Attributes:
-        latest: the last evaluation of this process, a line of metrics.jsonl; empty before the first.
-    """
-
-    on_every_worker = True  # each predicts its share
-
-    def __init__(self, test_input: EvalInput, every: int, last_step: int) -> None:
-        """
-        Args:
-            test_input: the split.
-            every: steps from evaluation to evaluation.
-            last_step: of the run.
-        """
-        self.latest: dict[str, Any] = {}
-        self._recorded: set[int] = set()
-        self._input = test_input
-        self._every = every
-        self._last_step = last_step
-        self._rate = _Rate()
-
-    def begin(self, estimator: "Estimator") -> None:
-        lines = run_files.read_metrics(estimator.model_dir)
-        self._recorded = {line["step"] for line in lines}
-        step = estimator.step
-        if step in self._recorded:  # perhaps only after the checkpoint of the step
-            estimator.take_train_loss()
-            estimator.update_best(max(line[estimator.headline] for line in lines))
-        elif 0 < step < self._last_step and self._is_due(step):
-            self._evaluate(estimator, step)  # it was interrupted
-
-    def _is_due(self, step: int) -> bool:
-        return step % self._every == 0 or step == self._last_step
-
-    def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
-        if self._is_due(step):
-            # When the run goes on it begins with this evaluation. The other hooks of this step still act.
-            with contextlib.suppress(Interrupted):
-                self._evaluate(estimator, step)
-
-    def end(self, estimator: "Estimator") -> None:
-        if not self.latest:  # all steps were made by an earlier process
-            self._evaluate(estimator, estimator.step)
-
-    def _evaluate(self, estimator: "Estimator", step: int) -> None:
-        logits = estimator.predict(self._input)
-        metrics = estimator.score(self._input, logits)
-        score = metrics[estimator.headline]
-        rate = self._rate.read(estimator)
-        self.latest = {
-            "step": step,
-            "train_loss": estimator.take_train_loss(),
-            "test_loss": metrics["loss"],
-            "images_per_second": None if rate is None else round(rate, 1),
-            "best": estimator.update_best(score),
-            **{name: value for name, value in metrics.items() if name != "loss"},
-        }
-        if not estimator.replicas.is_chief:
-            return
-        recorded = step in self._recorded
-        # What is there may be of a later step, whose line is gone.
-        if not recorded or run_files.step_of_predictions(estimator.model_dir) != step:
-            run_files.write_predictions(estimator.model_dir, logits, self._input.examples, step)
-        if recorded:
-            return
-        summaries.write_evaluation(estimator.summary_writer, step, metrics)
-        examples = self._input.examples
-        if examples.labels.ndim == 2:  # each class a decision of its own
-            summaries.write_pr_curves(
-                estimator.summary_writer, step, examples.labels, logits, examples.weights, examples.classes
-            )
-        # Last, so that what has its line here is complete.
-        run_files.append_metrics(estimator.model_dir, self.latest)
-        train_loss = "" if self.latest["train_loss"] is None else f"{self.latest['train_loss']:.4f}"
-        speed = "" if rate is None else f"  {_describe_speed(rate)}"
-        tqdm.write(
-            f"step {step:>6,}  train loss {train_loss}  test loss {metrics['loss']:.4f}  "
-            f"{estimator.headline} {score:.4f}{speed}",
-            file=sys.stdout,
-        )
-        sys.stdout.flush()
 
 
 class Checkpoints(Hook):
@@ -212,7 +121,7 @@ class Progress(Hook):
         config = run_files.read_config(estimator.model_dir)
         where = f"{config['settings']['precision']} on {config['environment']['device']}"
         print(f"{estimator.model_dir}: {done}, {what}, {where}", flush=True)
-        self._rate = _Rate()
+        self._rate = Rate()
 
     def after_step(self, estimator: "Estimator", step: int, done: Step) -> None:
         if self._bar is None:  # not before, for other hooks print when they begin
@@ -222,7 +131,7 @@ class Progress(Hook):
         self._bar.update()
         if not self._bar.disable and step % 10 == 0:
             rate = self._rate.read(estimator)
-            speed = "" if rate is None else f", {_describe_speed(rate)}"
+            speed = "" if rate is None else f", {describe_speed(rate)}"
             self._bar.set_postfix_str(f"loss {done.loss:.4f}{speed}", False)
 
     def close(self, estimator: "Estimator") -> None:
@@ -271,7 +180,7 @@ class Summaries(Hook):
         self._images_every = images_every
         self._histograms_every = histograms_every
         self._classes = classes
-        self._rate = _Rate()
+        self._rate = Rate()
 
     def begin(self, estimator: "Estimator") -> None:
         if estimator.step == 0:

@@ -148,31 +148,44 @@ class TrainInput:
 
 
 class EvalInput:
-    """Every example once, in order; the last batch may be smaller."""
+    """Every example once, or some of them, in order; the last batch may be smaller.
+
+    Attributes:
+        examples: a split.
+        rows: int64, the numbers of those to score.
+    """
 
     def __init__(
         self,
         examples: Examples,
         batch_size: int,
         transform: Callable[[tf.Tensor], tf.Tensor],
+        rows: np.ndarray | None = None,
     ) -> None:
         """
         Args:
-            examples: the split to score.
+            examples: the split.
             batch_size: examples at a time; no effect on results.
             transform: graph function of images (B, H, W, C) to the images that the network takes.
+            rows: ascending; without it all.
         """
         self.examples = examples
+        self.rows = np.arange(len(examples)) if rows is None else rows
         self._batch_size = batch_size
         self._transform = transform
 
+    def of_sample(self, examples: Examples, at_most: int) -> "EvalInput":
+        """Other examples, transformed alike: all, or so many at random, the same at every call."""
+        drawn = np.random.default_rng(0).permutation(len(examples))[:at_most]
+        return EvalInput(examples, self._batch_size, self._transform, np.sort(drawn))
+
     def batches(self, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-        """The images of the whole split, or of a worker's part of it, in order: (B, ...) each."""
+        """The images of all rows, or of a worker's part of them, in order: (B, ...) each."""
         images = self.examples.images
-        first, end = (len(images) * number // workers for number in (worker, worker + 1))
+        first, end = (len(self.rows) * number // workers for number in (worker, worker + 1))
 
         def read(start: int) -> np.ndarray:
-            batch = np.array(images[start : min(start + self._batch_size, end)])
+            batch = images[self.rows[start : min(start + self._batch_size, end)]]
             _forget_pages(images)
             return batch
 

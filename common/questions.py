@@ -47,8 +47,8 @@ QUESTIONS = (
     ),
     Question(
         "Q3.1, Q3.2: VGG-16 from scratch, TensorBoard",
-        "The same solver; curves of loss and mAP; training loss, learning rate, size of gradients. "
-        "Histograms, training images and the graph are in TensorBoard: tensorboard --logdir runs.",
+        "The same solver; curves of loss and mAP, of test and training images; training loss, learning rate, "
+        "size of gradients. Histograms, images and the graph are in TensorBoard: tensorboard --logdir runs.",
         "03_pascal_vgg16",
         ("training.png",),
     ),

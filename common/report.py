@@ -27,6 +27,14 @@ from common.errors import UserError
 from common.questions import QUESTIONS, Question
 
 _LARGE_PNG = 500_000  # bytes
+_SCORES = {
+    "accuracy": "accuracy",
+    "train_sample_accuracy": "accuracy of training images",
+    "mAP": "mAP",
+    "mAP_11point": "mAP, VOC 2007's 11 points",
+    "mAP_guessing": "mAP of guessing",
+    "train_sample_mAP": "mAP of training images",
+}
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
@@ -146,9 +154,9 @@ def _results(runs: Sequence[Run]) -> str:
         ["iterations", *map(_iterations, runs)],
         ["test loss", *(f"{run.last['test_loss']:.4f}" for run in runs)],
     ]
-    for name in ("accuracy", "mAP", "mAP_11point", "mAP_guessing"):
-        if all(name in run.last for run in runs):
-            rows.append([name, *(f"{run.last[name]:.4f}" for run in runs)])
+    for name, title in _SCORES.items():
+        if any(name in run.last for run in runs):
+            rows.append([title, *(f"{run.last[name]:.4f}" if name in run.last else "" for run in runs)])
     classes = list(dict.fromkeys(name for run in runs for name in run.last.get("AP", {})))
     for name in classes:
         values = [run.last["AP"].get(name) for run in runs]

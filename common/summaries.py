@@ -15,10 +15,11 @@ from tensorboard.plugins.pr_curve import summary as pr_curve_plugin
 _BINS = 30  # of a histogram; TensorBoard's default
 _LINE_HEIGHT = 16  # pixels
 _SMALLEST_SHOWN = 96  # pixels; a caption needs room
+_TEST, _TRAIN_SAMPLE = "test/", "train_sample/"  # what an evaluation writes, and nothing else does
 
 
 def _is_of_evaluation(event: tf.compat.v1.Event) -> bool:
-    return any(value.tag.startswith("test/") for value in event.summary.value)
+    return any(value.tag.startswith((_TEST, _TRAIN_SAMPLE)) for value in event.summary.value)
 
 
 def rewind_events(model_dir: Path, step: int, evaluated: bool) -> None:
@@ -211,7 +212,7 @@ def write_pr_curves(
     with writer.as_default(step):
         for column, name in enumerate(classes):
             curve = pr_curve_plugin.pb(
-                f"test/PR/{name}",
+                f"{_TEST}PR/{name}",
                 labels[:, column] > 0,
                 probabilities[:, column],
                 weights=weights[:, column],
@@ -221,18 +222,26 @@ def write_pr_curves(
     writer.flush()
 
 
-def write_evaluation(writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, Any]) -> None:
-    """Scalars of an evaluation: test/<name> of every number, and test/AP/<class>.
+def write_evaluation(
+    writer: tf.summary.SummaryWriter,
+    step: int,
+    metrics: Mapping[str, Any],
+    sample_metrics: Mapping[str, float],
+) -> None:
+    """Scalars of an evaluation: test/<name> of every number, test/AP/<class>, and train_sample/<name>.
 
     Args:
         writer: of the run.
         step: at which it was made.
         metrics: what `Estimator.score` gives.
+        sample_metrics: of training images that were scored like the test split.
     """
     with writer.as_default(step):
+        for name, value in sample_metrics.items():
+            tf.summary.scalar(f"{_TRAIN_SAMPLE}{name}", value)
         for name, value in metrics.items():
             if isinstance(value, float):
-                tf.summary.scalar(f"test/{name}", value)
+                tf.summary.scalar(f"{_TEST}{name}", value)
         for name, value in metrics.get("AP", {}).items():
-            tf.summary.scalar(f"test/AP/{name}", value)
+            tf.summary.scalar(f"{_TEST}AP/{name}", value)
     writer.flush()

@@ -17,6 +17,7 @@ def write_run(
     train_loss: float = 0.3,
     test_loss: float = 0.4,
     mAP: float = 0.2,
+    sampled: bool = True,
     **settings,
 ) -> Path:
     folder.mkdir()
@@ -37,9 +38,8 @@ def write_run(
     (folder / "config.json").write_text(json.dumps(config))
     for step in steps:
         line = {"step": step, "train_loss": train_loss, "test_loss": test_loss, "mAP": mAP}
-        run_files.append_metrics(
-            folder, line | {"mAP_guessing": 0.1, "AP": {"cat": 0.1 + step / 1000, "dog": 0.3}}
-        )
+        line |= {"mAP_guessing": 0.1, "AP": {"cat": 0.1 + step / 1000, "dog": 0.3}}
+        run_files.append_metrics(folder, line | ({"train_sample_mAP": mAP + 0.3} if sampled else {}))
     return folder
 
 
@@ -71,10 +71,29 @@ def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, monkeypatch)
         "mixup, training, on mixtures": [[10, 0.3], [20, 0.3]], "mixup, test": [[10, 0.4], [20, 0.4]],
         "baseline, training": [[10, 0.5], [20, 0.5]], "baseline, test": [[10, 0.6], [20, 0.6]],
     }  # fmt: skip
-    assert scores["mixup"] == [[10, 0.2], [20, 0.2]] and scores["baseline"] == [[10, 0.3], [20, 0.3]]
+    assert scores["mixup, test"] == [[10, 0.2], [20, 0.2]]
+    assert scores["baseline, test"] == [[10, 0.3], [20, 0.3]]
+    assert scores["mixup, training images as they are"] == [[10, 0.5], [20, 0.5]]
+    assert scores["baseline, training images as they are"] == [[10, 0.6], [20, 0.6]]
     assert [height for _, height in scores["guessing, 0.100"]] == [0.1, 0.1]
     labels = [text.get_text() for text in bars.axes[0].get_legend().get_texts()]
     assert labels == ["mixup, iteration 20, mAP 0.200", "baseline, iteration 20, mAP 0.300"]
+
+
+def test_a_baseline_of_an_earlier_version_has_no_curve_of_training_images(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", (10, 20), **MIXUP)
+    baseline = write_run(tmp_path / "baseline", (10, 20), sampled=False)
+    drawn = []
+    for module in (comparison, figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)
+    comparison.write_figures(run, baseline)
+    labels = [line.get_label() for line in drawn[0].axes[1].lines]
+    assert labels == [
+        "mixup, test",
+        "mixup, training images as they are",
+        "baseline, test",
+        "guessing, 0.100",
+    ]
 
 
 def test_training_losses_are_means_over_the_same_iterations_however_often_each_was_evaluated(

@@ -90,7 +90,7 @@ def assert_alike(one: Path, other: Path) -> None:
     lines, others = read_metrics(one), read_metrics(other)
     assert [line["step"] for line in lines] == [line["step"] for line in others]
     for line, expected in zip(lines, others, strict=True):
-        for name in ("train_loss", "test_loss", "mAP"):
+        for name in ("train_loss", "test_loss", "mAP", "train_sample_mAP"):
             assert line[name] == pytest.approx(expected[name], rel=1e-4), (line["step"], name)
     ours, theirs = weights_of(one), weights_of(other)
     assert ours.keys() == theirs.keys()

@@ -101,7 +101,7 @@ def test_kill_9_at_20_moments_of_which_8_in_the_writing_of_a_checkpoint(whole, t
     assert_same_run(whole, tmp_path)
 
 
-@pytest.mark.parametrize("moment", ["step", "evaluation"])
+@pytest.mark.parametrize("moment", ["step", "evaluation", "sample"])
 def test_a_signal_saves_and_the_run_goes_on_as_if_never_interrupted(forty, tmp_path, moment):
     """Also in the middle of an evaluation, which is then made up for."""
     stop = tiny_run.SignalAt(signal.SIGTERM, 25, moment)
@@ -203,7 +203,7 @@ def test_a_finished_run_is_evaluated_and_left_as_it_is(tmp_path):
     before = tiny_run.run(tmp_path, 10)
     files = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.suffix in (".jsonl", ".index")}
     again = tiny_run.run(tmp_path, 10)
-    scores = ("step", "test_loss", "best", "mAP", "AP")
+    scores = ("step", "test_loss", "best", "mAP", "AP", "train_sample_mAP")
     assert [again[name] for name in scores] == [before[name] for name in scores]
     assert {p: p.read_bytes() for p in files} == files
 

@@ -64,7 +64,18 @@ def test_score_curves_show_every_evaluation_beside_guessing(tmp_path, monkeypatc
     assert set(guessing.get_ydata()) == {0.07}
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["mean AP", "11 points", "guessing, 0.070"]
-    assert "CaffeNet, x" in axes.get_title() and axes.get_xlabel() == "iteration"
+    assert axes.get_title() == "Score: CaffeNet, x"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("iteration", "mAP")
+
+
+def test_scores_that_only_later_lines_have_are_drawn_from_there(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
+    evaluations = [{"step": 10, "mAP": 0.2}, {"step": 20, "mAP": 0.4, "train_sample_mAP": 0.6}]
+    scores = {"mAP": "test mAP", "train_sample_mAP": "training", "other": "in no line"}
+    figures.score_curves(evaluations, scores, 0.07, "x", tmp_path / "mAP.png")
+    curves = {one.get_label(): one.get_xydata().tolist() for one in drawn[0].axes[0].lines[:-1]}
+    assert curves == {"test mAP": [[10, 0.2], [20, 0.4]], "training": [[20, 0.6]]}
 
 
 def test_ap_per_class_is_sorted_with_the_best_on_top(tmp_path, monkeypatch):
@@ -89,14 +100,15 @@ def test_the_figures_of_a_log_are_of_its_last_evaluation_and_of_all_of_them(tmp_
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}) or path)
 
     def scored(step: int, mAP: float) -> dict:
-        scores = {"mAP": mAP, "mAP_11point": mAP + 0.1, "mAP_guessing": 0.07}
+        scores = {"mAP": mAP, "mAP_11point": mAP + 0.1, "mAP_guessing": 0.07, "train_sample_mAP": mAP + 0.2}
         return line(step, 0.5, 0.4) | scores | {"AP": {"cat": mAP}, "AP_guessing": {"cat": 0.07}}
 
     figures.multilabel_figures([scored(10, 0.2), scored(20, 0.3)], "CaffeNet, x", tmp_path)
     (curves,), (bars,) = drawn["mAP.png"].axes, drawn["ap_per_class.png"].axes
     assert {one.get_label(): list(one.get_ydata()) for one in curves.lines} == {
-        "mAP": [0.2, 0.3],
-        "mAP, VOC 2007's 11 points": pytest.approx([0.3, 0.4]),
+        "test mAP": [0.2, 0.3],
+        "test mAP, VOC 2007's 11 points": pytest.approx([0.3, 0.4]),
+        "mAP of training images": pytest.approx([0.4, 0.5]),
         "guessing, 0.070": [0.07, 0.07],
     }
     assert [bar.get_width() for bar in bars.patches] == [0.3]
@@ -107,12 +119,12 @@ def test_the_figures_of_a_log_of_digits_are_of_its_last_evaluation(tmp_path, mon
     drawn = {}
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}) or path)
     evaluations = [
-        line(10, 0.5, 0.4) | {"accuracy": 0.5, "confusion": [[1, 1], [1, 1]]},
-        line(20, 0.5, 0.4) | {"accuracy": 0.75, "confusion": [[2, 0], [1, 1]]},
+        line(10, 0.5, 0.4) | {"accuracy": 0.5, "train_sample_accuracy": 0.6, "confusion": [[1, 1], [1, 1]]},
+        line(20, 0.5, 0.4) | {"accuracy": 0.75, "train_sample_accuracy": 0.8, "confusion": [[2, 0], [1, 1]]},
     ]
     figures.digit_figures(evaluations, "MNIST", tmp_path)
     (curves,), (counts,) = drawn["accuracy.png"].axes, drawn["confusion.png"].axes
-    assert [list(one.get_ydata()) for one in curves.lines] == [[0.5, 0.75], [0.5, 0.5]]
+    assert [list(one.get_ydata()) for one in curves.lines] == [[0.5, 0.75], [0.6, 0.8], [0.5, 0.5]]
     assert {text.get_text() for text in counts.texts} == {"2", "1"} and len(counts.texts) == 3
 
 

@@ -113,6 +113,31 @@ def test_evaluation_may_be_repeated(examples):
         assert sum(len(images) for images in evaluation.batches()) == COUNT
 
 
+def test_a_sample_is_a_random_part_in_order_transformed_alike(examples):
+    test_input = EvalInput(examples, 4, lambda images: images[:, :1] + 1)
+    samples = [test_input.of_sample(examples, 9) for _ in range(2)]
+    rows = samples[0].rows
+    assert len(rows) == 9 and (np.diff(rows) > 0).all() and len(set(np.diff(rows))) > 1
+    np.testing.assert_array_equal(rows, samples[1].rows)
+    batches = list(samples[0].batches().as_numpy_iterator())
+    assert [len(images) for images in batches] == [4, 4, 1]
+    np.testing.assert_array_equal(np.concatenate(batches), examples.images[rows, :1] + 1)
+
+
+@pytest.mark.parametrize("at_most", [COUNT, 1_000])
+def test_a_sample_of_few_examples_is_all_of_them(examples, at_most):
+    sample = EvalInput(examples, 4, lambda images: images).of_sample(examples, at_most)
+    np.testing.assert_array_equal(sample.rows, np.arange(COUNT))
+
+
+def test_a_sample_has_the_classes_in_their_shares(examples):
+    """Also where they alternate, as in the built-in sample."""
+    images = np.zeros((1_500, 1, 1, 3), np.uint8)
+    many = dataclasses.replace(examples, images=images)
+    counts = np.bincount(EvalInput(many, 4, None).of_sample(many, 500).rows % 20)
+    assert len(counts) == 20 and counts.min() > 10 and counts.max() < 40
+
+
 @pytest.mark.parametrize("workers", [2, 5])
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_slices_of_all_workers_are_the_batch_of_one(examples, workers, mixed):
@@ -160,6 +185,10 @@ def test_a_process_does_not_grow_by_what_it_reads_of_a_mapped_file(tmp_path, par
     before = mapped_megabytes()
     assert len(take(TrainInput(mapped, 10, 0, as_given), 0, len(images) // 10)) == len(images) // 10
     assert mapped_megabytes() - before < 15
+    test_input = EvalInput(mapped, 10, lambda images: images)
+    for read in (test_input, test_input.of_sample(mapped, 250)):
+        assert sum(len(batch) for batch in read.batches()) == len(read.rows)
+        assert mapped_megabytes() - before < 15
 
 
 def test_a_mapped_file_gives_the_images_that_it_holds(examples, tmp_path):

@@ -18,7 +18,7 @@ from common.questions import QUESTIONS
 NAME = "noise <b>x</b> &amp;"  # a page that doesn't escape it shows something else
 
 
-def write_run(folder: Path, script: str, ap_cat: float = 0.125, **settings) -> Path:
+def write_run(folder: Path, script: str, ap_cat: float = 0.125, sampled: bool = True, **settings) -> Path:
     folder.mkdir(parents=True)
     config = {
         "settings": {"script": script, "seed": 0, "precision": "float32", "batch_size": 10, **settings},
@@ -30,6 +30,7 @@ def write_run(folder: Path, script: str, ap_cat: float = 0.125, **settings) -> P
     for step in (10, 20):
         line = {"step": step, "train_loss": 0.3, "test_loss": 0.4, "images_per_second": 50.0}
         scores = {"mAP": step / 100, "mAP_11point": step / 90, "mAP_guessing": 0.1}
+        scores |= {"train_sample_mAP": step / 50} if sampled else {}
         by_class = {"AP": {"cat": ap_cat, "dog": 0.5}, "AP_guessing": {"cat": 0.1, "dog": 0.1}}
         run_files.append_metrics(folder, line | scores | by_class)
     return folder
@@ -94,6 +95,18 @@ def test_runs_of_a_question_stand_side_by_side_below_their_names(tmp_path):
     write_run(tmp_path / "runs" / "two", "02_pascal_alexnet", ap_cat=0.75, seed=1)
     rows = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html")).rows
     assert rows[0] == ["", "one", "two"] and ["AP cat", "0.250", "0.750"] in rows
+    assert ["mAP of training images", "0.4000", "0.4000"] in rows
+
+
+def test_a_score_that_an_earlier_version_did_not_take_is_left_empty(tmp_path):
+    write_run(tmp_path / "one", "02_pascal_alexnet")
+    write_run(tmp_path / "two", "02_pascal_alexnet", sampled=False, seed=1)
+    page = Page(report.write_report([tmp_path / "one", tmp_path / "two"], tmp_path / "both.html"))
+    assert ["mAP of training images", "0.4000", ""] in page.rows
+    assert (
+        "mAP of training images"
+        not in Page(report.write_report([tmp_path / "two"], tmp_path / "old.html")).text
+    )
 
 
 def test_the_time_is_that_of_the_iterations_at_their_rates(tmp_path):

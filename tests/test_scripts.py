@@ -75,7 +75,8 @@ def test_mnist_trains_evaluates_and_writes_the_run(tmp_path, capsys):
     script = load("00_mnist.py")
     arguments = ["--data_dir", str(write_mnist(tmp_path / "mnist")), "--model_dir", str(tmp_path / "run")]
     metrics = script.main([*arguments, "--steps", "6", "--eval_every", "2", "--batch_size", "8"])
-    assert metrics["step"] == 6 and 0 <= metrics["accuracy"] <= 1
+    assert metrics["step"] == 6
+    assert all(0 <= metrics[name] <= 1 for name in ("accuracy", "train_sample_accuracy"))
     assert np.sum(metrics["confusion"]) == 20
     lines = read_metrics(tmp_path / "run")
     assert [line["step"] for line in lines] == [2, 4, 6]

@@ -133,6 +133,7 @@ def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, tmp_p
     assert (settings["learning_rate"], settings["decay_steps"], settings["alpha"]) == (0.001, 10_000, 0.2)
     ours, theirs = read_metrics(tmp_path / "run"), read_metrics(caffenet_run)
     assert ours[0]["train_loss"] != theirs[0]["train_loss"]
+    assert 0 < ours[0]["train_sample_mAP"] < 1 and 0 < theirs[0]["train_sample_mAP"] < 1
 
 
 def test_mixup_of_the_fine_tuned_vgg16_restores_and_mixes_as_it_is_told(

@@ -99,13 +99,14 @@ class SignalAt(hooks.Hook):
         Args:
             number: of the signal.
             step: at or after which it is sent.
-            moment: "step"; "evaluation", while the test split is predicted; "save", some milliseconds into
-                the writing of a checkpoint.
+            moment: "step"; "evaluation", while the test split is predicted; "sample", while training images
+                are; "save", some milliseconds into the writing of a checkpoint.
         """
         self._number, self._step, self._moment = number, step, moment
+        self._calls = 0
 
     def begin(self, estimator) -> None:
-        if self._moment == "evaluation":
+        if self._moment in ("evaluation", "sample"):
             estimator.forward = self._before(estimator.forward, estimator)
         elif self._moment == "save":
             estimator.save = self._before(estimator.save, estimator)
@@ -113,7 +114,10 @@ class SignalAt(hooks.Hook):
     def _before(self, function, estimator):
         def call(*arguments):
             if estimator.step >= self._step:
-                if self._moment == "save":
+                self._calls += 1
+                if self._moment == "sample" and self._calls <= 3:  # batches of the test split
+                    pass
+                elif self._moment == "save":
                     threading.Timer(random.Random(self._step).uniform(0, 0.03), self._send).start()
                 else:
                     self._send()
