@@ -15,7 +15,7 @@ DEMO := --model_dir runs/demo --steps 600 --eval_every 100 --batch_size 16 \
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, 5 to 12 minutes with set-up
+demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, 5 to 15 minutes with set-up
 	DATA_DIR= $(BIN)/python 02_pascal_alexnet.py $(DEMO)
 
 test: lint  ## lint, then the tests, about 5 minutes with set-up

@@ -173,6 +173,7 @@ class EvalInput:
         self.rows = np.arange(len(examples)) if rows is None else rows
         self._batch_size = batch_size
         self._transform = transform
+        self._made: dict[tuple[int, int], tf.data.Dataset] = {}  # for tracing takes longer than a small split
 
     def of_sample(self, examples: Examples, at_most: int) -> "EvalInput":
         """Other examples, transformed alike: all, or so many at random, the same at every call."""
@@ -181,6 +182,11 @@ class EvalInput:
 
     def batches(self, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         """The images of all rows, or of a worker's part of them, in order: (B, ...) each."""
+        if (worker, workers) not in self._made:
+            self._made[worker, workers] = self._make(worker, workers)
+        return self._made[worker, workers]
+
+    def _make(self, worker: int, workers: int) -> tf.data.Dataset:
         images = self.examples.images
         first, end = (len(self.rows) * number // workers for number in (worker, worker + 1))
 
