@@ -46,7 +46,7 @@ def step_of(checkpoint: Path) -> int:
 def way_on(model_dir: Path) -> str:
     """How training continues once the disk has room again."""
     if completed(model_dir):
-        return "the same command goes on from the last checkpoint"
+        return "the same command goes on from the last complete checkpoint"
     return "train anew, with another --model_dir"
 
 

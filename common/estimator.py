@@ -230,7 +230,7 @@ class Estimator:
             yield step, done
 
     def predict(self, input: EvalInput) -> np.ndarray:
-        """Logits of every example, in order: float32 (N, classes).
+        """Logits of the input's rows, in order: float32 (rows, classes).
 
         Raises:
             Interrupted: within `train`, a signal asks to stop.
@@ -243,10 +243,10 @@ class Estimator:
         return self.replicas.gather(np.concatenate(parts))
 
     def score(self, input: EvalInput, logits: np.ndarray) -> dict[str, Any]:
-        """What `predict` gave for a split, against its labels.
+        """What `predict` gave, against the labels of the input's rows.
 
         Returns:
-            The loss over the whole split under "loss", then the metrics.
+            The loss over all of them under "loss", then the metrics.
 
         Raises:
             UserError: a logit is NaN or infinite.
@@ -259,7 +259,7 @@ class Estimator:
         return {"loss": loss, **self._metrics(labels, logits, weights)}
 
     def evaluate(self, input: EvalInput) -> dict[str, Any]:
-        """Predicts and scores a split; returns what `score` does."""
+        """Predicts and scores an input's rows; returns what `score` does."""
         return self.score(input, self.predict(input))
 
     def take_train_loss(self) -> float | None:

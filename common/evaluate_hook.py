@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Evaluate(hooks.Hook):
     """Scores the test split, and a sample of the training images, every so many steps and at the last one.
 
-    Each evaluation is printed and goes to metrics.jsonl, TensorBoard and predictions.npz.
+    Both scores go to metrics.jsonl and TensorBoard; the test split's is printed, its logits go to
+    predictions.npz.
 
     Attributes:
         latest: the last evaluation of this process, a line of metrics.jsonl; empty before the first.

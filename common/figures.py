@@ -208,7 +208,7 @@ def multilabel_figures(evaluations: Sequence[Mapping[str, Any]], title: str, fol
     scores = {
         "mAP": "test mAP",
         "mAP_11point": "test mAP, VOC 2007's 11 points",
-        "train_sample_mAP": "mAP of training images",
+        "train_sample_mAP": "mAP of a sample of the training images",
     }
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
@@ -224,7 +224,10 @@ def digit_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: 
         evaluations, title, folder: as for `multilabel_figures`.
     """
     counts = evaluations[-1]["confusion"]
-    scores = {"accuracy": "test accuracy", "train_sample_accuracy": "accuracy of training images"}
+    scores = {
+        "accuracy": "test accuracy",
+        "train_sample_accuracy": "accuracy of a sample of the training images",
+    }
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
         score_curves(evaluations, scores, 1 / len(counts), title, folder / "accuracy.png"),

@@ -1,4 +1,7 @@
-"""Everything that happens around training steps. A hook does nothing at a step that isn't its own."""
+"""What happens around training steps; evaluation is in `common.evaluate_hook`.
+
+A hook does nothing at a step that isn't its own.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple

@@ -173,7 +173,7 @@ class EvalInput:
         self.rows = np.arange(len(examples)) if rows is None else rows
         self._batch_size = batch_size
         self._transform = transform
-        self._made: dict[tuple[int, int], tf.data.Dataset] = {}  # for tracing takes longer than a small split
+        self._made: dict[tuple[int, int], tf.data.Dataset] = {}  # kept: to trace one takes time
 
     def of_sample(self, examples: Examples, at_most: int) -> "EvalInput":
         """Other examples, transformed alike: all, or so many at random, the same at every call."""

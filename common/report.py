@@ -28,12 +28,12 @@ from common.questions import QUESTIONS, Question
 
 _LARGE_PNG = 500_000  # bytes
 _SCORES = {
-    "accuracy": "accuracy",
-    "train_sample_accuracy": "accuracy of training images",
-    "mAP": "mAP",
-    "mAP_11point": "mAP, VOC 2007's 11 points",
+    "accuracy": "test accuracy",
+    "train_sample_accuracy": "accuracy of a sample of the training images",
+    "mAP": "test mAP",
+    "mAP_11point": "test mAP, VOC 2007's 11 points",
     "mAP_guessing": "mAP of guessing",
-    "train_sample_mAP": "mAP of training images",
+    "train_sample_mAP": "mAP of a sample of the training images",
 }
 
 _STYLE = """

@@ -108,7 +108,7 @@ def test_the_figures_of_a_log_are_of_its_last_evaluation_and_of_all_of_them(tmp_
     assert {one.get_label(): list(one.get_ydata()) for one in curves.lines} == {
         "test mAP": [0.2, 0.3],
         "test mAP, VOC 2007's 11 points": pytest.approx([0.3, 0.4]),
-        "mAP of training images": pytest.approx([0.4, 0.5]),
+        "mAP of a sample of the training images": pytest.approx([0.4, 0.5]),
         "guessing, 0.070": [0.07, 0.07],
     }
     assert [bar.get_width() for bar in bars.patches] == [0.3]

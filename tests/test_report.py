@@ -95,16 +95,16 @@ def test_runs_of_a_question_stand_side_by_side_below_their_names(tmp_path):
     write_run(tmp_path / "runs" / "two", "02_pascal_alexnet", ap_cat=0.75, seed=1)
     rows = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html")).rows
     assert rows[0] == ["", "one", "two"] and ["AP cat", "0.250", "0.750"] in rows
-    assert ["mAP of training images", "0.4000", "0.4000"] in rows
+    assert ["mAP of a sample of the training images", "0.4000", "0.4000"] in rows
 
 
 def test_a_score_that_an_earlier_version_did_not_take_is_left_empty(tmp_path):
     write_run(tmp_path / "one", "02_pascal_alexnet")
     write_run(tmp_path / "two", "02_pascal_alexnet", sampled=False, seed=1)
     page = Page(report.write_report([tmp_path / "one", tmp_path / "two"], tmp_path / "both.html"))
-    assert ["mAP of training images", "0.4000", ""] in page.rows
+    assert ["mAP of a sample of the training images", "0.4000", ""] in page.rows
     assert (
-        "mAP of training images"
+        "mAP of a sample of the training images"
         not in Page(report.write_report([tmp_path / "two"], tmp_path / "old.html")).text
     )
 

@@ -159,7 +159,7 @@ def test_the_share_of_the_kernels_gradients_is_their_profiles(said, log):
 @pytest.mark.parametrize(
     ("said", "log"),
     [
-        (r"kernels take (\d\.\d) times as long as these rates", "step_profile_caffenet_float32"),
+        (r"kernels take (\d\.\d) times as long as the rates", "step_profile_caffenet_float32"),
         (r"products, (\d\.\d) times in VGG-16", "step_profile_vgg16_float32_products"),
     ],
 )
