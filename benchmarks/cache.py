@@ -1,8 +1,9 @@
 """Decoding into the cache against a loop of Pillow, and what training out of it costs as it grows.
 
     python -m benchmarks.cache
+    python -m benchmarks.cache --turns 1
 
-Decoding: 1,000 generated JPEGs of VOC's size, the two in turns, and a second start that finds them decoded.
+Decoding: 1,000 generated JPEGs of VOC's size, the two in 3 turns, and a second start that finds them decoded.
 Training: out of 1,000, of 10,000 and of 100,000 images, in turns, each in a process of its own, 160 steps
 of CaffeNet with 64 images, so that it reads 10,240; the 100,000 are a sparse file, most of which is a hole.
 """
@@ -21,7 +22,7 @@ from PIL import Image
 
 from common import cli
 
-SIZE, COUNT, TURNS = 256, 1_000, 3
+SIZE, COUNT, DECODING_TURNS = 256, 1_000, 3
 BATCH, STEPS = 64, 160
 COUNTS = (1_000, 10_000, 100_000)
 
@@ -92,7 +93,7 @@ def compare_decoding() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder))
         turns = []
-        for turn in range(TURNS):
+        for turn in range(DECODING_TURNS):
             cache_dir = Path(folder) / f"cache{turn}"
             turns.append((time_pillow(paths), time_cache(paths, cache_dir), time_cache(paths, cache_dir)))
     pillow, cache, again = (statistics.median(times) for times in zip(*turns, strict=True))
@@ -100,7 +101,7 @@ def compare_decoding() -> None:
     print(f"{pillow / cache:.2f} times as fast; a second start {again:.3f} s")
 
 
-def compare_training() -> None:
+def compare_training(turns: int) -> None:
     """Prints what training costs for each number of images: medians, and the memory of every turn."""
     measured: dict[int, list[list[float]]] = {count: [] for count in COUNTS}
     with tempfile.TemporaryDirectory() as folder:
@@ -108,15 +109,18 @@ def compare_training() -> None:
         for count, path in paths.items():
             write_images(path, count)
         os.sync()  # so that none trains while another's images are still being written
-        for _ in range(TURNS):
+        for turn in range(turns):
             for count, path in paths.items():
                 command = [sys.executable, "-m", "benchmarks.cache", "--train_on", str(path)]
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-                measured[count].append([float(number) for number in output.split()])
+                alone, seconds, peak = map(float, output.split())
+                measured[count].append([alone, seconds, peak])
+                print(f"turn {turn + 1}  {count:>8,} images  {1000 * seconds:8.1f} ms", file=sys.stderr)
+    print(f"training, {'once each' if turns == 1 else f'medians of {turns} turns'}")
     print(f"{'images':>8} {'ms a batch':>11}{'a step':>11} {'peak memory':>12}")
-    for count, turns in measured.items():
-        alone, seconds, peaks = zip(*turns, strict=True)
-        times = [f"{1000 * statistics.median(of):11.1f}" for of in (alone, seconds)]
+    for count, figures in measured.items():
+        *both, peaks = zip(*figures, strict=True)
+        times = [f"{1000 * statistics.median(of):11.1f}" for of in both]
         each = ", ".join(f"{peak:.2f}" for peak in peaks)
         print(f"{count:>8,} {''.join(times)} {statistics.median(peaks):>9.2f} GB  ({each})")
 
@@ -124,12 +128,13 @@ def compare_training() -> None:
 def main() -> None:
     parser = cli.Parser(__doc__)
     parser.add_argument("--train_on", type=Path, help=argparse.SUPPRESS)  # one turn, in a process of its own
-    train_on = parser.parse_args().train_on
-    if train_on:
-        measure_training(train_on)
+    parser.add_argument("--turns", type=cli.bounded(int, minimum=1), default=3, help="of training")
+    options = parser.parse_args()
+    if options.train_on:
+        measure_training(options.train_on)
         return
     compare_decoding()
-    compare_training()
+    compare_training(options.turns)
     cli.import_tensorflow()
     from benchmarks import setting
     from common import device
