@@ -19,7 +19,7 @@ demo: $(VENV)/.runtime  ## train CaffeNet on the built-in sample, 5 to 15 minute
 	DATA_DIR= $(BIN)/python 02_pascal_alexnet.py $(DEMO)
 
 test: lint  ## lint, then the tests, about 5 minutes with set-up
-	@# Two processes, however many cores: each of them trains VGG-16, which takes 4 GB.
+	@# Two processes, however many cores: each of them may come to train VGG-16, which takes 4 GB.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: lint  ## lint, then all tests, the slow ones too

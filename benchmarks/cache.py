@@ -3,9 +3,10 @@
     python -m benchmarks.cache
     python -m benchmarks.cache --turns 1
 
-Decoding: 1,000 generated JPEGs of VOC's size, the two in 3 turns, and a second start that finds them decoded.
-Training: out of 1,000, of 10,000 and of 100,000 images, in turns, each in a process of its own, 160 steps
-of CaffeNet with 64 images, so that it reads 10,240; the 100,000 are a sparse file, most of which is a hole.
+Decoding: 1,000 generated JPEGs of VOC's size, the two in turns, and a second start that finds them decoded.
+Training: out of 1,000, of 10,000 and of 100,000 images, in 3 turns or so many as are asked for, each in a
+process of its own, 160 steps of CaffeNet with 64 images, so that it reads 10,240; the 100,000 are a sparse
+file, most of which is a hole. Where a step takes 3 seconds, a turn takes half an hour.
 """
 
 import argparse
@@ -118,9 +119,9 @@ def compare_training(turns: int) -> None:
                 print(f"turn {turn + 1}  {count:>8,} images  {1000 * seconds:8.1f} ms", file=sys.stderr)
     print(f"training, {'once each' if turns == 1 else f'medians of {turns} turns'}")
     print(f"{'images':>8} {'ms a batch':>11}{'a step':>11} {'peak memory':>12}")
-    for count, figures in measured.items():
-        *both, peaks = zip(*figures, strict=True)
-        times = [f"{1000 * statistics.median(of):11.1f}" for of in both]
+    for count, rows in measured.items():
+        alone, seconds, peaks = zip(*rows, strict=True)
+        times = [f"{1000 * statistics.median(of):11.1f}" for of in (alone, seconds)]
         each = ", ".join(f"{peak:.2f}" for peak in peaks)
         print(f"{count:>8,} {''.join(times)} {statistics.median(peaks):>9.2f} GB  ({each})")
 
@@ -128,7 +129,9 @@ def compare_training(turns: int) -> None:
 def main() -> None:
     parser = cli.Parser(__doc__)
     parser.add_argument("--train_on", type=Path, help=argparse.SUPPRESS)  # one turn, in a process of its own
-    parser.add_argument("--turns", type=cli.bounded(int, minimum=1), default=3, help="of training")
+    parser.add_argument(
+        "--turns", type=cli.bounded(int, minimum=1), default=3, help="how often training is measured"
+    )
     options = parser.parse_args()
     if options.train_on:
         measure_training(options.train_on)

@@ -1,11 +1,16 @@
 """What several test files share."""
 
+import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from common import cli
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # OpenMP's threads, which t-SNE has, would busily wait for cores that the other process uses.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 cli.import_tensorflow()
 
 import keras  # noqa: E402
@@ -13,8 +18,10 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from common import networks  # noqa: E402
 from common.sample import make_sample  # noqa: E402
 from tests import tiny_run  # noqa: E402
+from tests.scripts import SMALLEST_CROPS  # noqa: E402
 
 # Written out again, and not taken from the package: the tests' own idea of VOC's layout.
 VOC_CLASSES = (
@@ -29,6 +36,13 @@ def precision_policy():
     keras.mixed_precision.set_global_policy("float32")
     yield
     keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """`networks.NETWORKS` makes them as small as `load_small` does: for Tasks 5 and 6 and `trained.load`."""
+    for name, size in SMALLEST_CROPS.items():
+        monkeypatch.setitem(networks.NETWORKS, name, functools.partial(networks.NETWORKS[name], size=size))
 
 
 @pytest.fixture(scope="session")

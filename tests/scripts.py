@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.task_networks import network_of
+
 ROOT = Path(__file__).parent.parent
+SMALLEST_CROPS = {"caffenet": 67, "vgg16": 32}  # pixels; they leave one place after pool5
 
 
 def load(script: str):
@@ -15,6 +18,17 @@ def load(script: str):
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module  # dataclasses look their module up there
     specification.loader.exec_module(module)
+    return module
+
+
+def load_small(script: str):
+    """The module of a script, with the smallest crops that its network can take.
+
+    CaffeNet's fc6 then has 1/36 of its weights, VGG-16's 1/49; all other layers have theirs.
+    """
+    module = load(script)
+    network, _ = network_of({"settings": {"script": module.__name__}})
+    module.CROP_SIZE = SMALLEST_CROPS[network]
     return module
 
 

@@ -99,23 +99,15 @@ def assert_alike(one: Path, other: Path) -> None:
         np.testing.assert_allclose(array, theirs[name], rtol=0, atol=1e-4 * scale, err_msg=name)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> Path:
-    """30 steps in one process, with augmentation and dropout."""
-    folder = tmp_path_factory.mktemp("alone")
-    finish(start(folder, 30))
-    return folder
-
-
-def test_two_devices_equal_one(alone, tmp_path):
+def test_two_devices_equal_one(half, tmp_path):
     finish(start(tmp_path, 30, "--strategy", "mirrored", "--cpus", 2))
-    assert_alike(tmp_path, alone)
+    assert_alike(tmp_path, half)
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_and_the_first_alone_writes(alone, tmp_path):
+def test_two_processes_equal_one_and_the_first_alone_writes(half, tmp_path):
     first, second = finish(*start_two(tmp_path, 30))
-    assert_alike(tmp_path, alone)
+    assert_alike(tmp_path, half)
     assert "step     30" in first and "step" not in second
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
 
@@ -176,10 +168,10 @@ def test_caffenet_on_two_devices_and_in_two_processes_equals_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_workers(alone, tmp_path):
+def test_a_run_goes_on_with_another_number_of_workers(half, tmp_path):
     finish(*start_two(tmp_path, 15))
     finish(start(tmp_path, 30))
-    assert_alike(tmp_path, alone)
+    assert_alike(tmp_path, half)
 
 
 @pytest.mark.slow
@@ -200,14 +192,14 @@ def test_when_a_worker_is_killed_the_other_ends_and_both_go_on_when_restarted(tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_one_worker_stops_all_at_the_same_step_and_saves(alone, tmp_path, number):
+def test_a_signal_to_one_worker_stops_all_at_the_same_step_and_saves(half, tmp_path, number):
     first, second = start_two(tmp_path, 30, more=[(), ("--signal", number.value, 15, "step")])
     errors = [process.communicate(timeout=60)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (143, 128 + number)
     assert all("interrupted and saved" in error.splitlines()[-1] for error in errors)
     assert (tmp_path / "ckpt-15.index").exists()
     finish(*start_two(tmp_path, 30))
-    assert_alike(tmp_path, alone)
+    assert_alike(tmp_path, half)
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from common import networks
+from tests.scripts import SMALLEST_CROPS
 
 KERNELS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-SMALL = 67  # pixels; the smallest image that leaves one place after pool5
+SMALL = SMALLEST_CROPS["caffenet"]
 
 
 def kernel_of(model: keras.Model, layer: str) -> np.ndarray:
@@ -253,7 +254,10 @@ def by_hand(model: keras.Model, images: np.ndarray, pool: int, conv1: dict) -> n
 
 @pytest.mark.parametrize(
     ("network", "size", "pool", "conv1"),
-    [(networks.caffenet, SMALL, 3, {"strides": 4, "padding": "VALID"}), (networks.vgg16, 32, 2, {})],
+    [
+        (networks.caffenet, SMALL, 3, {"strides": 4, "padding": "VALID"}),
+        (networks.vgg16, SMALLEST_CROPS["vgg16"], 2, {}),
+    ],
 )
 def test_logits_are_those_of_a_forward_pass_by_hand(network, size, pool, conv1):
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
@@ -264,7 +268,7 @@ def test_logits_are_those_of_a_forward_pass_by_hand(network, size, pool, conv1):
 
 
 def test_vgg16s_weights_are_xaviers_by_default_and_the_seeds():
-    one, other = (networks.vgg16(5, seed=seed, size=32) for seed in (3, 4))
+    one, other = (networks.vgg16(5, seed=seed, size=SMALLEST_CROPS["vgg16"]) for seed in (3, 4))
     for layer in one.layers:
         if layer.weights:
             kernel = layer.kernel.numpy()

@@ -16,16 +16,18 @@ from common import export, image_cache, networks, photo_figure, predict, trained
 from common.errors import UserError
 from common.trained import Trained
 from common.voc_layout import CLASSES
-from tests.scripts import load
+from tests.scripts import load_small
+
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 
 @pytest.fixture(scope="module")
 def run(voc, tmp_path_factory) -> Path:
-    """CaffeNet after two iterations in float32."""
+    """CaffeNet on small crops, after two iterations in float32."""
     folder = tmp_path_factory.mktemp("run")
     arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--init", "xavier"]
     arguments += ["--model_dir", str(folder / "run"), "--steps", "2", "--precision", "float32"]
-    load("02_pascal_alexnet.py").main([*arguments, "--batch_size", "4"])
+    load_small("02_pascal_alexnet.py").main([*arguments, "--batch_size", "4"])
     return folder / "run"
 
 
@@ -49,7 +51,7 @@ def test_the_weights_are_those_of_the_latest_checkpoint(voc, run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     arguments = ["--data_dir", str(voc), "--cache_dir", str(run.parent / "cache"), "--init", "xavier"]
     arguments += ["--model_dir", str(tmp_path / "run"), "--steps", "3", "--precision", "float32"]
-    load("02_pascal_alexnet.py").main([*arguments, "--batch_size", "4"])
+    load_small("02_pascal_alexnet.py").main([*arguments, "--batch_size", "4"])
     assert {"ckpt-2.index", "ckpt-3.index"} <= {path.name for path in (tmp_path / "run").iterdir()}
     network = trained.load(tmp_path / "run")
     assert network.step == 3

@@ -12,7 +12,7 @@ import tensorflow as tf
 from common.errors import UserError
 from common.run_files import read_config, read_metrics
 from common.voc_layout import CLASSES
-from tests.scripts import command, load, write_mnist
+from tests.scripts import command, load, load_small, write_mnist
 
 
 def test_alexnet_trains_evaluates_and_writes_the_run(voc, tmp_path, capsys):
@@ -58,7 +58,7 @@ def test_a_broken_image_stops_the_run_or_is_left_out_of_training_alone(voc, tmp_
     trainval, test = data / "JPEGImages" / "000001.jpg", data / "JPEGImages" / "000025.jpg"
     trainval.unlink()
     trainval.write_text("not a picture")
-    script = load("02_pascal_alexnet.py")
+    script = load_small("02_pascal_alexnet.py")
     arguments = ["--data_dir", str(data), "--cache_dir", str(tmp_path / "cache"), "--steps", "1"]
     arguments += ["--model_dir", str(tmp_path / "run"), "--batch_size", "2"]
     with pytest.raises(UserError, match=r"000001\.jpg: is not a JPEG; .*--skip_bad_images"):

@@ -1,6 +1,7 @@
 """What the command line says is what is trained, and which of it may change."""
 
 import dataclasses
+import inspect
 
 import keras
 import numpy as np
@@ -12,20 +13,18 @@ from common.cli import RunOptions
 from common.errors import UserError
 from common.estimator import Estimator
 from common.input import TrainInput
-from tests.scripts import load, write_mnist
+from tests.scripts import SMALLEST_CROPS, load, write_mnist
 
 
 @pytest.mark.parametrize(
-    ("script", "network", "size", "smallest", "first"),
+    ("script", "network", "size", "first"),
     [
-        ("02_pascal_alexnet.py", networks.caffenet, 227, 67, "conv1"),
-        ("03_pascal_vgg16.py", networks.vgg16, 224, 32, "conv1_1"),
-        ("04_pascal_vgg16_finetune.py", networks.vgg16, 224, 32, "conv1_1"),
+        ("02_pascal_alexnet.py", "caffenet", 227, "conv1"),
+        ("03_pascal_vgg16.py", "vgg16", 224, "conv1_1"),
+        ("04_pascal_vgg16_finetune.py", "vgg16", 224, "conv1_1"),
     ],
 )
-def test_every_setting_reaches_the_training(
-    script, network, size, smallest, first, voc, tmp_path, monkeypatch
-):
+def test_every_setting_reaches_the_training(script, network, size, first, voc, tmp_path, monkeypatch):
     given = {}
 
     def stop(estimator, train_input, test_input, steps, eval_every, all_hooks):
@@ -49,7 +48,7 @@ def test_every_setting_reaches_the_training(
     assert [model.get_layer(name).rate for name in ("dropout6", "dropout7")] == [0.3, 0.3]
     assert model.get_layer(first).compute_dtype == "bfloat16"
     assert model.get_layer("fc7").kernel.numpy().std() == pytest.approx((2 / 4096) ** 0.5, rel=0.02)
-    same_seed = network(20, init="he", seed=5, size=smallest)
+    same_seed = networks.NETWORKS[network](20, init="he", seed=5, size=SMALLEST_CROPS[network])
     np.testing.assert_array_equal(*(one.get_layer(first).kernel.numpy() for one in (model, same_seed)))
 
     train, test = given["train"], given["test"]
@@ -62,6 +61,19 @@ def test_every_setting_reaches_the_training(
     np.testing.assert_array_equal(of_worker, images[1:2])
     shown = np.concatenate(list(test.batches().as_numpy_iterator()))
     np.testing.assert_array_equal(shown, augment.center_crop(test.examples.images[:], size))
+
+
+@pytest.mark.parametrize(
+    ("network", "script"),
+    [
+        ("caffenet", "02_pascal_alexnet.py"),
+        ("vgg16", "03_pascal_vgg16.py"),
+        ("vgg16", "04_pascal_vgg16_finetune.py"),
+    ],
+)
+def test_what_makes_a_network_by_name_makes_that_of_its_script(network, script):
+    parameters = inspect.signature(networks.NETWORKS[network]).parameters
+    assert parameters["size"].default == load(script).CROP_SIZE
 
 
 @pytest.mark.parametrize(

@@ -15,21 +15,19 @@ from common.mixup import mix
 from common.questions import QUESTIONS
 from common.run_files import read_config, read_metrics
 from common.sample import make_sample
-from tests.scripts import ROOT, load, write_mnist
+from tests.scripts import ROOT, load, load_small, write_mnist
 
 
-@pytest.fixture(scope="module")
-def vgg16_run(voc, tmp_path_factory):
-    """Two iterations of Task 3 at full size; its folder, its final metrics and its arguments."""
-    folder = tmp_path_factory.mktemp("vgg16")
+def arguments_of_two_steps(voc: Path, folder: Path) -> list[str]:
     arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--batch_size", "1"]
-    arguments += ["--steps", "2", "--eval_every", "2", "--eval_batch_size", "8"]
-    metrics = load("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(folder / "run")])
-    return folder / "run", metrics, arguments
+    return [*arguments, "--steps", "2", "--eval_every", "2", "--eval_batch_size", "8"]
 
 
-def test_vgg16_trains_evaluates_and_writes_the_run(vgg16_run):
-    folder, metrics, _ = vgg16_run
+def test_vgg16_trains_evaluates_and_writes_the_run(voc, tmp_path):
+    """At full size."""
+    folder = tmp_path / "run"
+    arguments = arguments_of_two_steps(voc, tmp_path)
+    metrics = load("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(folder)])
     assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
     assert {"ckpt-2.index", "metrics.jsonl", "predictions.npz"} <= {path.name for path in folder.iterdir()}
     assert sorted(p.name for p in (folder / "figures").iterdir()) == [
@@ -39,17 +37,26 @@ def test_vgg16_trains_evaluates_and_writes_the_run(vgg16_run):
     ]
 
 
-def test_fine_tuning_starts_from_the_given_weights(vgg16_run, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def vgg16_run(voc, tmp_path_factory) -> Path:
+    """Two iterations of Task 3 on small crops; its folder."""
+    folder = tmp_path_factory.mktemp("vgg16")
+    arguments = arguments_of_two_steps(voc, folder)
+    load_small("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(folder / "run")])
+    return folder / "run"
+
+
+def test_fine_tuning_starts_from_the_given_weights(voc, vgg16_run, tmp_path, capsys):
     """With the learning rate 0, the layers up to fc7 end as they were in the other run."""
-    folder, _, arguments = vgg16_run
-    script = load("04_pascal_vgg16_finetune.py")
-    arguments = [*arguments, "--model_dir", str(tmp_path / "run"), "--learning_rate", "0", "--steps", "1"]
-    metrics = script.main([*arguments, "--init_from", str(folder)])
+    script = load_small("04_pascal_vgg16_finetune.py")
+    arguments = [*arguments_of_two_steps(voc, tmp_path), "--model_dir", str(tmp_path / "run")]
+    arguments += ["--learning_rate", "0", "--steps", "1"]
+    metrics = script.main([*arguments, "--init_from", str(vgg16_run)])
     printed = capsys.readouterr().out
     assert metrics["step"] == 1
-    assert f"restored from {folder / 'ckpt-2'}: conv1_1, conv1_2, " in printed
+    assert f"restored from {vgg16_run / 'ckpt-2'}: conv1_1, conv1_2, " in printed
     assert "initialised: fc8\n" in printed
-    readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(f)) for f in (folder, tmp_path / "run")]
+    readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(f)) for f in (vgg16_run, tmp_path / "run")]
     for layer in ("conv1_1", "conv5_3", "fc7"):
         key = f"weights/{layer}/kernel/.ATTRIBUTES/VARIABLE_VALUE"
         np.testing.assert_array_equal(*(reader.get_tensor(key) for reader in readers))
@@ -74,7 +81,7 @@ def test_weights_that_can_not_be_restored_stop_before_training(voc, tmp_path):
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache")]
     arguments += ["--model_dir", str(tmp_path / "run"), "--init_from", str(wrong)]
     with pytest.raises(UserError, match=f"^{wrong}: does not exist; give --init_from"):
-        load("04_pascal_vgg16_finetune.py").main(arguments)
+        load_small("04_pascal_vgg16_finetune.py").main(arguments)
     assert not list((tmp_path / "run").glob("ckpt-*")) and not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
@@ -83,7 +90,7 @@ def test_wrong_weights_are_one_line_and_exit_code_2(wrong, voc, vgg16_run, tmp_p
     if wrong == "folder":
         (tmp_path / "weights").mkdir()
     elif wrong != "nothing":
-        reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(vgg16_run[0]))
+        reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(vgg16_run))
         suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
         names = [name for name in reader.get_variable_to_shape_map() if name.startswith("weights/conv")]
         tensors = {name: reader.get_tensor(name) for name in names}
@@ -101,7 +108,7 @@ def test_wrong_weights_are_one_line_and_exit_code_2(wrong, voc, vgg16_run, tmp_p
     arguments += ["--model_dir", str(tmp_path / "run"), "--init_from", str(tmp_path / "weights")]
     capfd.readouterr()
     with pytest.raises(SystemExit) as exit:
-        cli.run(lambda: load("04_pascal_vgg16_finetune.py").main(arguments))
+        cli.run(lambda: load_small("04_pascal_vgg16_finetune.py").main(arguments))
     (line,) = capfd.readouterr().err.splitlines()
     reason = {
         "truncated": "is damaged", "missing": "lacks conv3_2/kernel", "folder": "holds no checkpoint",
@@ -112,15 +119,15 @@ def test_wrong_weights_are_one_line_and_exit_code_2(wrong, voc, vgg16_run, tmp_p
 
 @pytest.fixture(scope="module")
 def caffenet_run(voc, tmp_path_factory):
-    """Two iterations of Task 2; its folder."""
+    """Two iterations of Task 2 on small crops; its folder."""
     folder = tmp_path_factory.mktemp("caffenet")
     arguments = ["--data_dir", str(voc), "--cache_dir", str(folder / "cache"), "--batch_size", "2"]
     arguments += ["--steps", "2", "--snapshot_steps", "0", "1", "--model_dir", str(folder / "run")]
-    load("02_pascal_alexnet.py").main(arguments)
+    load_small("02_pascal_alexnet.py").main(arguments)
     return folder / "run"
 
 
-def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, tmp_path, capsys):
+def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, small_networks, tmp_path, capsys):
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--batch_size", "2"]
     arguments += ["--steps", "2", "--baseline_dir", str(caffenet_run), "--model_dir", str(tmp_path / "run")]
     metrics = load("06_mixup.py").main(arguments)
@@ -137,10 +144,9 @@ def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, tmp_p
 
 
 def test_mixup_of_the_fine_tuned_vgg16_restores_and_mixes_as_it_is_told(
-    voc, vgg16_run, tmp_path, monkeypatch
+    voc, vgg16_run, small_networks, tmp_path, monkeypatch
 ):
     """All of main but the training, which Task 4 has too."""
-    folder, _, _ = vgg16_run
     told, given = [], {}
 
     def note(*batch, **settings):
@@ -157,12 +163,12 @@ def test_mixup_of_the_fine_tuned_vgg16_restores_and_mixes_as_it_is_told(
     monkeypatch.setattr("common.mixup.mix", note)
     monkeypatch.setattr(Estimator, "train_and_evaluate", stop)
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--seed", "5"]
-    arguments += ["--network", "vgg16", "--init_from", str(folder), "--restore_up_to", "conv5_3"]
+    arguments += ["--network", "vgg16", "--init_from", str(vgg16_run), "--restore_up_to", "conv5_3"]
     arguments += ["--alpha", "0.7", "--share_per", "batch", "--model_dir", str(tmp_path / "run")]
     with pytest.raises(UserError, match="enough"):
         load("06_mixup.py").main(arguments)
     assert set(told) == {(0.7, True, 5)}
-    stored = tf.train.load_checkpoint(tf.train.latest_checkpoint(folder))
+    stored = tf.train.load_checkpoint(tf.train.latest_checkpoint(vgg16_run))
     for layer, restored in (("conv1_1", True), ("conv5_3", True), ("fc7", False)):
         kernel = stored.get_tensor(f"weights/{layer}/kernel/.ATTRIBUTES/VARIABLE_VALUE")
         assert np.array_equal(given["model"].get_layer(layer).kernel.numpy(), kernel) is restored
@@ -203,10 +209,10 @@ def test_weights_for_mixup_from_scratch_are_refused(given):
 
 
 def test_analysis_draws_everything_from_the_weights_of_both_runs(
-    voc, caffenet_run, vgg16_run, tmp_path, capsys
+    voc, caffenet_run, vgg16_run, small_networks, tmp_path, capsys
 ):
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--queries", "4"]
-    arguments += ["--caffenet", str(caffenet_run), "--vgg", str(vgg16_run[0]), "--output_dir", str(tmp_path)]
+    arguments += ["--caffenet", str(caffenet_run), "--vgg", str(vgg16_run), "--output_dir", str(tmp_path)]
     result = load("05_analysis.py").main([*arguments, "--neighbours", "3", "--eval_batch_size", "12"])
     printed = capsys.readouterr().out
     for name in (
@@ -216,7 +222,7 @@ def test_analysis_draws_everything_from_the_weights_of_both_runs(
         "examples_vgg16.png", "analysis.json", "projector",
     ):  # fmt: skip
         assert (tmp_path / name).exists() and f"{tmp_path / name}\n" in printed
-    for network, folder in (("caffenet", caffenet_run), ("vgg16", vgg16_run[0])):
+    for network, folder in (("caffenet", caffenet_run), ("vgg16", vgg16_run)):
         last = read_metrics(folder)[-1]
         assert result["AP"][network]["step"] == last["step"] == 2
         assert result["AP"][network]["AP"] == pytest.approx(last["AP"], abs=1e-6)
@@ -247,19 +253,19 @@ def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_
         assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
         return str(error.value)
 
-    assert f"{empty}: is no model directory" in refused(empty, vgg16_run[0])
-    assert f"{untrained}: has no checkpoint yet" in refused(untrained, vgg16_run[0])
-    assert "is a run of VGG-16 where one of CaffeNet is wanted" in refused(vgg16_run[0], caffenet_run)
-    assert "its run had other data, VOC2007" in refused(caffenet_run, vgg16_run[0], other)
+    assert f"{empty}: is no model directory" in refused(empty, vgg16_run)
+    assert f"{untrained}: has no checkpoint yet" in refused(untrained, vgg16_run)
+    assert "is a run of VGG-16 where one of CaffeNet is wanted" in refused(vgg16_run, caffenet_run)
+    assert "its run had other data, VOC2007" in refused(caffenet_run, vgg16_run, other)
     expected = "12 test images are too few for 12 neighbours and t-SNE"
-    assert expected in refused(caffenet_run, vgg16_run[0], voc, "--neighbours", "12")
+    assert expected in refused(caffenet_run, vgg16_run, voc, "--neighbours", "12")
     larger = tmp_path / "larger"
     shutil.copytree(caffenet_run, larger, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint"))
     config = read_config(larger)
     config["settings"]["image_size"] = 300
     (larger / "config.json").write_text(json.dumps(config))
-    expected = f"the runs had images of different sizes: {larger} 300, {vgg16_run[0]} 256 pixels"
-    assert expected in refused(larger, vgg16_run[0])
+    expected = f"the runs had images of different sizes: {larger} 300, {vgg16_run} 256 pixels"
+    assert expected in refused(larger, vgg16_run)
     with pytest.raises(UserError, match="give --caffenet and --vgg"):
         script.main(["--data_dir", str(voc)])
 
@@ -280,7 +286,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(task, voc, 
     if task == "01":
         arguments += ["--image_size", "32"]
     if task == "04":
-        arguments += ["--init_from", str(vgg16_run[0]), "--restore_up_to", "conv5_3"]
+        arguments += ["--init_from", str(vgg16_run), "--restore_up_to", "conv5_3"]
 
     def logits(name: str, seed: int) -> np.ndarray:
         load(script).main([*arguments, "--seed", str(seed), "--model_dir", str(tmp_path / name)])
