@@ -177,13 +177,23 @@ def test_what_caffenets_weights_cost_is_the_sum_of_their_parts():
     assert [cost, at_best] == [f"{total:.0f}" for total in sums]
 
 
+def costs_by_number_of_images(log):
+    """Milliseconds of a batch and of a step, and GB, each a tuple for 1,000, 10,000 and 100,000 images."""
+    rows = re.findall(r"^ *[\d,]+ +(\d+\.\d) +(\d+\.\d) +(\d\.\d\d) GB", read_benchmark(log), re.MULTILINE)
+    return zip(*rows, strict=True)
+
+
 @pytest.mark.parametrize("log", ["cache", "cache_float32"])
 def test_the_times_and_memory_of_1000_to_100000_images_are_the_logs(log):
-    rows = re.findall(r"^ *[\d,]+ +(\d+\.\d) +(\d+\.\d) +(\d\.\d\d) GB", read_benchmark(log), re.MULTILINE)
-    inputs, steps, memory = zip(*rows, strict=True)
+    inputs, steps, memory = costs_by_number_of_images(log)
     said = "{}, {} and {}".format
     text = speed_text()
     assert f"takes {said(*(f'{float(step) / 1000:.2f}' for step in steps))} s a step" in text
     assert f"a peak of {said(*memory)} GB" in text
     if log == "cache":
         assert f"The input alone takes {said(*(f'{float(one):.0f}' for one in inputs))} ms" in text
+
+
+def test_the_earlier_peaks_of_memory_are_their_logs():
+    _, _, memory = costs_by_number_of_images("cache_float32_second")
+    assert "the peaks were {}, {} and {} GB".format(*memory) in speed_text()
