@@ -280,8 +280,8 @@ class Estimator:
     ) -> dict[str, Any]:
         """Trains, evaluating every `eval_every` steps and at the last.
 
-        Where the run has made all its steps already, it is evaluated and left as it is, but for a
-        predictions.npz that is damaged or of another step.
+        Where the run has made all its steps already, it is left as it is; it is evaluated only where the last
+        line of its log is lost, or predictions.npz is damaged or of another step.
 
         Args:
             train_input, steps: as for `train`.

@@ -22,7 +22,8 @@ class Evaluate(hooks.Hook):
     predictions.npz.
 
     Attributes:
-        latest: the last evaluation of this process, a line of metrics.jsonl; empty before the first.
+        latest: the last evaluation, a line of metrics.jsonl: of this process, or where all steps were made
+            by earlier ones, theirs; empty before the first.
     """
 
     on_every_worker = True  # each predicts its share
@@ -50,6 +51,8 @@ class Evaluate(hooks.Hook):
         if step in self._recorded:  # perhaps only after the checkpoint of the step
             estimator.take_train_loss()
             estimator.update_best(max(line[estimator.headline] for line in lines))
+            if step >= self._last_step and run_files.step_of_predictions(estimator.model_dir) == step:
+                self.latest = lines[-1]
         elif 0 < step < self._last_step and self._is_due(step):
             self._evaluate(estimator, step)  # it was interrupted
 
@@ -63,7 +66,7 @@ class Evaluate(hooks.Hook):
                 self._evaluate(estimator, step)
 
     def end(self, estimator: "Estimator") -> None:
-        if not self.latest:  # all steps were made by an earlier process
+        if not self.latest:  # of all steps, which earlier processes made, something is missing
             self._evaluate(estimator, estimator.step)
 
     def _evaluate(self, estimator: "Estimator", step: int) -> None:

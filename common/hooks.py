@@ -120,7 +120,7 @@ class Progress(Hook):
     def begin(self, estimator: "Estimator") -> None:
         step = estimator.step
         done = f"{step:,} of {max(step, self._last_step):,} steps are made"
-        what = "evaluating" if step >= self._last_step else "going on" if step else "starting"
+        what = "nothing left to train" if step >= self._last_step else "going on" if step else "starting"
         config = run_files.read_config(estimator.model_dir)
         where = f"{config['settings']['precision']} on {config['environment']['device']}"
         print(f"{estimator.model_dir}: {done}, {what}, {where}", flush=True)

@@ -196,6 +196,8 @@ def _pictures(question: Question, run: Run) -> list[str]:
     if not run.has_ended:
         return pictures
     own = [run.folder / "figures" / name for name in question.figures]
+    if run.last["step"] < run.settings["summary_every"]:  # none of the training's scalars was logged
+        own = [path for path in own if path.name != "training.png"]
     missing = ", ".join(path.name for path in own if not path.is_file())
     note = f'<p class="missing">Not here: {missing}; the command above draws them.</p>' if missing else ""
     return [*pictures, *(_picture(path) for path in own if path.is_file()), note]

@@ -22,7 +22,7 @@ def write_run(folder: Path, script: str, ap_cat: float = 0.125, sampled: bool = 
     folder.mkdir(parents=True)
     config = {
         "settings": {"script": script, "seed": 0, "precision": "float32", "batch_size": 10, **settings},
-        "resumable_settings": {"steps": 20},
+        "resumable_settings": {"steps": 20, "summary_every": 10},
         "data": {"name": NAME, "splits": {"trainval": {"images": 20}, "test": {"images": 10}}},
         "environment": {"device": "a box", "python": "3.12", "libraries": {"tensorflow": "2.21.0"}},
     }
@@ -82,7 +82,10 @@ def test_every_question_has_a_section_and_says_how_to_make_a_run_that_is_not_the
 def test_a_run_has_its_command_table_figures_settings_time_and_machine(tmp_path):
     write_run(tmp_path / "runs" / "small", "02_pascal_alexnet", learning_rate=0.5)
     page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
-    command = "02_pascal_alexnet.py --data_dir $DATA_DIR --precision float32 --steps 20 --learning_rate 0.5"
+    command = (
+        "02_pascal_alexnet.py --data_dir $DATA_DIR --precision float32 --summary_every 10 --steps 20 "
+        "--learning_rate 0.5"
+    )
     assert re.sub(r"\s+", " ", page.text).count(f"python {command} --model_dir runs/small") == 1
     for part in ("small", "0.2000", "AP cat", "0.125", "0.5", NAME, "a box", "TensorFlow 2.21.0"):
         assert part in page.text
@@ -195,6 +198,16 @@ def test_a_run_that_has_not_ended_says_so_and_shows_no_figure_that_it_drew_befor
     going_on = Page(report.write_report([run], tmp_path / "b.html"))
     assert "20 of 5,000, not ended" in going_on.text and "the same command goes on" in going_on.text
     assert len(going_on.pictures) == len(ended.pictures) - 1 and "Not here" not in going_on.text
+
+
+def test_a_run_too_short_for_the_figure_of_the_training_does_not_promise_it(tmp_path):
+    run = write_run(tmp_path / "run", "03_pascal_vgg16")
+    promise = "Not here: training.png; the command above draws them."
+    assert promise in Page(report.write_report([run], tmp_path / "a.html")).text
+    config = json.loads((run / "config.json").read_text())
+    config["resumable_settings"]["summary_every"] = 21
+    (run / "config.json").write_text(json.dumps(config))
+    assert "Not here" not in Page(report.write_report([run], tmp_path / "b.html")).text
 
 
 def test_the_command_goes_on_in_the_runs_folder_or_makes_a_run_of_which_only_the_log_is_kept(
