@@ -1,7 +1,7 @@
 """What a training step spends its time on: TensorFlow's own profile, by kind of operation.
 
     python -m benchmarks.step_profile caffenet
-    python -m benchmarks.step_profile vgg16 --keras_layers     # without common.convolution's gradients
+    python -m benchmarks.step_profile vgg16 --keras_layers     # without common.convolution
 
 One operation runs at a time here, on all cores, so that their times add up to the step's. Beside each kind
 stands what it would take at the machine's rates, see `benchmarks.machine_limit`.
@@ -21,11 +21,17 @@ import tensorflow as tf  # noqa: E402
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
 
 from benchmarks import machine_limit, setting  # noqa: E402
-from common import convolution, device  # noqa: E402
+from common import convolution, device, winograd  # noqa: E402
 
 STEPS, BATCH = 10, 10
 RATES = 4  # measurements of the machine's rates before the steps, and as many after them
 INPUT = "input"  # is made beside the step before
+# Kinds by the scope that operations of this project's convolutions have.
+SCOPES = {
+    winograd.FORWARD_SCOPE: machine_limit.FORWARD,
+    winograd.IMAGES_SCOPE: machine_limit.OF_INPUT,
+    winograd.KERNEL_SCOPE: machine_limit.OF_KERNEL,
+}
 # Kinds by the name of the kernel, the first that fits.
 KINDS = {
     machine_limit.OF_KERNEL: ("Conv2DBackpropFilter",),
@@ -41,8 +47,9 @@ KINDS = {
 
 def kind_of(name: str, kernel: str) -> str:
     """The kind of an operation, by its name in the graph and the kernel of TensorFlow's that computes it."""
-    if convolution.SCOPE in name:
-        return machine_limit.OF_KERNEL
+    for scope in SCOPES:
+        if f"{scope}/" in name:
+            return SCOPES[scope]
     for kind, parts in KINDS.items():
         if any(part in kernel for part in parts):
             return kind
@@ -66,7 +73,7 @@ def read_profile(folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = cli.Parser(__doc__)
     parser.add_argument("network", choices=["caffenet", "vgg16"])
-    parser.add_argument("--keras_layers", action="store_true", help="with TensorFlow's gradients alone")
+    parser.add_argument("--keras_layers", action="store_true", help="with TensorFlow's convolutions alone")
     arguments = parser.parse_args()
     network = arguments.network
     tf.config.threading.set_inter_op_parallelism_threads(1)

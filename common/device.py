@@ -27,7 +27,7 @@ def has_bfloat16() -> bool:
     return not _BFLOAT16_FLAGS.isdisjoint(_cpu_flags())
 
 
-def has_slow_kernel_gradients() -> bool:
+def has_avx2_alone() -> bool:
     """Whether oneDNN computes without a GPU on a processor with AVX2 and no AVX-512; only Linux tells."""
     flags = _cpu_flags()
     return (

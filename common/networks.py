@@ -80,8 +80,8 @@ def caffenet(
     """
     initializer = _seeded(init, seed)
 
-    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any) -> layers.Conv2D:
-        return layers.Conv2D(
+    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any) -> layers.Layer:
+        return convolution.Conv2D(
             filters,
             kernel,
             stride,
@@ -129,7 +129,6 @@ def vgg16(
         for number in range(1, depth + 1):
             name = f"conv{block}_{number}"
             kernel = initializer(name)
-            # The other networks' smaller images have nothing to gain from this kind of layer.
             conv = convolution.Conv2D(
                 filters, 3, padding="same", activation="relu", kernel_initializer=kernel, name=name
             )

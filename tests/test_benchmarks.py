@@ -16,14 +16,15 @@ from benchmarks import (
     against_pytorch,
     constant_batch,
     generated,
-    kernel_gradient,
     machine_limit,
     overhead,
     setting,
     sides,
     step_profile,
+    winograd,
 )
 from common import augment, convolution, hooks, losses, networks
+from common.winograd import convolve
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,35 +91,39 @@ def test_a_profile_accounts_for_the_operations_of_its_graph(tmp_path):
     assert kinds[machine_limit.DENSE] > 0 and machine_limit.OF_KERNEL not in kinds
 
 
-def test_in_a_profile_our_gradient_of_a_kernel_counts_as_one(tmp_path):
-    images, upstream = tf.random.normal((2, 32, 32, 8)), tf.random.normal((2, 32, 32, 8))
-    kinds = kinds_in_a_profile(lambda: convolution.kernel_gradient(images, upstream, (3, 3)), tmp_path)
-    assert kinds[machine_limit.OF_KERNEL] > 0 and machine_limit.DENSE not in kinds
+def test_in_a_profile_our_convolutions_and_their_gradients_count_as_such(tmp_path):
+    images, kernel = tf.random.normal((2, 32, 32, 8)), tf.random.normal((3, 3, 8, 8))
+
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch([images, kernel])
+            loss = tf.reduce_sum(convolve(images, kernel) ** 2)
+        return sum(map(tf.reduce_sum, tape.gradient(loss, [images, kernel])))
+
+    kinds = kinds_in_a_profile(step, tmp_path)
+    ours = (machine_limit.FORWARD, machine_limit.OF_INPUT, machine_limit.OF_KERNEL)
+    assert min(kinds[kind] for kind in ours) > 0 and machine_limit.DENSE not in kinds
 
 
-def test_the_gradients_of_kernels_are_compared_where_they_differ_alone(monkeypatch, capsys):
+def test_convolutions_are_compared_where_they_differ_alone(monkeypatch, capsys):
     layers = []
-    monkeypatch.setattr(kernel_gradient.device, "has_slow_kernel_gradients", lambda: True)
-    monkeypatch.setattr(kernel_gradient.device, "set_precision", lambda precision: precision)
-    monkeypatch.setattr(kernel_gradient, "TURNS", 1)
-    monkeypatch.setattr(kernel_gradient.setting, "train_input", lambda *args: None)
+    monkeypatch.setattr(winograd.device, "has_avx2_alone", lambda: True)
+    monkeypatch.setattr(winograd.device, "set_precision", lambda precision: precision)
+    monkeypatch.setattr(winograd, "TURNS", 1)
+    monkeypatch.setattr(winograd.setting, "train_input", lambda *args: None)
     monkeypatch.setattr(
-        kernel_gradient.setting,
-        "make_estimator",
-        lambda *args: networks.vgg16(20, size=32).get_layer("conv1_2"),
+        winograd.setting, "make_estimator", lambda *args: networks.vgg16(20, size=32).get_layer("conv1_2")
     )
     monkeypatch.setattr(
-        kernel_gradient.setting,
-        "time_steps",
-        lambda layer, *args: layers.append(type(layer)) or [len(layers)],
+        winograd.setting, "time_steps", lambda layer, *args: layers.append(type(layer)) or [len(layers)]
     )
-    monkeypatch.setattr(sys, "argv", ["kernel_gradient"])
-    kernel_gradient.main()
+    monkeypatch.setattr(sys, "argv", ["winograd", "vgg16"])
+    winograd.main()
     assert layers == [convolution.Conv2D, keras.layers.Conv2D]
     assert capsys.readouterr().out.endswith("2.00 times as fast\n")
-    monkeypatch.setattr(kernel_gradient.device, "has_slow_kernel_gradients", lambda: False)
-    with pytest.raises(kernel_gradient.UserError, match="both would be TensorFlow's"):
-        kernel_gradient.main()
+    monkeypatch.setattr(winograd.device, "has_avx2_alone", lambda: False)
+    with pytest.raises(winograd.UserError, match="both would be TensorFlow's"):
+        winograd.main()
 
 
 def test_steps_for_warming_up_are_not_among_those_timed():

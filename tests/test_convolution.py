@@ -1,4 +1,4 @@
-"""The kernel's gradient as matrix products, against TensorFlow's own."""
+"""This project's convolution against Keras' own."""
 
 import keras
 import numpy as np
@@ -7,20 +7,19 @@ import tensorflow as tf
 
 from common import convolution, device, networks
 
-KERNELS = [(3, 3), (5, 5), (1, 1), (3, 1), (2, 4)]
-WRAPS = {"eager": lambda function: function, "graph": lambda function: tf.function(function, autograph=False)}
+FILTERS = [6, 128]  # few, which are left to Keras but for the kernel's gradient, and many
 
 
 @pytest.fixture
 def avx2_alone(monkeypatch):
-    """Whatever processor this is, it counts as one whose gradients of kernels are slow."""
-    monkeypatch.setattr(device, "has_slow_kernel_gradients", lambda: True)
+    """Whatever processor this is, it counts as one with AVX2 alone."""
+    monkeypatch.setattr(device, "has_avx2_alone", lambda: True)
 
 
-def make_layer(kind: type, kernel_size: tuple[int, int] = (3, 3), **settings) -> keras.layers.Conv2D:
+def make_layer(kind: type, filters: int = 128, **settings) -> keras.layers.Conv2D:
     """A layer for images (7, 9, 4); with the same settings it has the same weights, whatever the kind."""
-    settings = {"padding": "same", "activation": "relu", "name": "conv1_1"} | settings
-    layer = kind(6, kernel_size, **settings)
+    settings = {"kernel_size": 3, "padding": "same", "activation": "relu", "name": "conv1_1"} | settings
+    layer = kind(filters, **settings)
     layer.build((None, 7, 9, 4))
     generator = np.random.default_rng(1)
     layer.set_weights([generator.normal(size=weight.shape) for weight in layer.weights])
@@ -46,40 +45,28 @@ def assert_alike(ours, expected) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
-@pytest.mark.parametrize("kernel_size", KERNELS)
-def test_the_gradient_of_the_kernel_is_tensorflows_in_float64(kernel_size, wrap):
-    generator = np.random.default_rng(0)
-    images, upstream = generator.normal(size=(5, 7, 9, 4)), generator.normal(size=(5, 7, 9, 6))
-    kernel = tf.zeros((*kernel_size, 4, 6), tf.float64)
-    with tf.GradientTape() as tape:
-        tape.watch(kernel)
-        loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME") * upstream)
-    product = wrap(lambda *arrays: convolution.kernel_gradient(*arrays, kernel_size))
-    given = product(tf.constant(images), tf.constant(upstream))
-    np.testing.assert_allclose(given, tape.gradient(loss, kernel), rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize("kernel_size", KERNELS)
-def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, kernel_size):
-    ours, keras_own = (make_layer(kind, kernel_size) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+@pytest.mark.parametrize("filters", FILTERS)
+def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, filters):
+    ours, keras_own = (make_layer(kind, filters) for kind in (convolution.Conv2D, keras.layers.Conv2D))
     images = make_images()
-    np.testing.assert_array_equal(ours(images), keras_own(images))
+    assert_alike([ours(images)], [keras_own(images)])
     assert_alike(gradients(ours, images), gradients(keras_own, images))
 
 
-def test_in_a_graph_any_batch_size_will_do(avx2_alone):
-    ours, keras_own = (make_layer(kind) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+@pytest.mark.parametrize("filters", FILTERS)
+def test_in_a_graph_any_batch_size_will_do(avx2_alone, filters):
+    ours, keras_own = (make_layer(kind, filters) for kind in (convolution.Conv2D, keras.layers.Conv2D))
     signature = [tf.TensorSpec((None, 7, 9, 4))]
     in_graph = tf.function(lambda images: gradients(ours, images), signature, autograph=False)
     for images in (make_images(), make_images()[:1]):
         assert_alike(in_graph(images), gradients(keras_own, images))
 
 
-def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone):
+@pytest.mark.parametrize("filters", FILTERS)
+def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone, filters):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        ours = make_layer(convolution.Conv2D)
+        ours = make_layer(convolution.Conv2D, filters)
     images = make_images()[:4]
     halves = strategy.experimental_distribute_values_from_function(
         lambda context: images[context.replica_id_in_sync_group * 2 :][:2]
@@ -91,7 +78,7 @@ def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone):
         return tape.gradient(loss, ours.kernel.value)
 
     given = strategy.reduce("sum", tf.function(lambda: strategy.run(of_half, (halves,)))(), axis=None)
-    keras_own = make_layer(keras.layers.Conv2D)
+    keras_own = make_layer(keras.layers.Conv2D, filters)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(keras_own(images) ** 2)
     assert_alike([given], [tape.gradient(loss, keras_own.kernel.value)])
@@ -99,19 +86,28 @@ def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"strides": 2}, {"padding": "valid"}, {"dilation_rate": 2}, {"groups": 2}, {"dtype": "mixed_bfloat16"}],
+    [
+        {"kernel_size": 5},
+        {"kernel_size": (3, 1)},
+        {"strides": 2},
+        {"padding": "valid"},
+        {"dilation_rate": 2},
+        {"groups": 2},
+        {"dtype": "mixed_bfloat16"},
+    ],
 )
-def test_what_the_products_are_not_for_is_left_to_keras(avx2_alone, monkeypatch, settings):
-    monkeypatch.setattr(convolution, "kernel_gradient", None)
+def test_what_winograds_algorithm_is_not_for_is_left_to_keras(avx2_alone, monkeypatch, settings):
+    monkeypatch.setattr(convolution, "winograd", None)
     images = make_images()
     ours, keras_own = (make_layer(kind, **settings) for kind in (convolution.Conv2D, keras.layers.Conv2D))
     assert_alike(gradients(ours, images), gradients(keras_own, images))
 
 
-def test_so_is_everything_where_tensorflow_is_fast(monkeypatch):
-    monkeypatch.setattr(device, "has_slow_kernel_gradients", lambda: False)
-    monkeypatch.setattr(convolution, "kernel_gradient", None)
-    gradients(make_layer(convolution.Conv2D), make_images())
+@pytest.mark.parametrize("filters", FILTERS)
+def test_so_is_everything_where_tensorflow_is_fast(monkeypatch, filters):
+    monkeypatch.setattr(device, "has_avx2_alone", lambda: False)
+    monkeypatch.setattr(convolution, "winograd", None)
+    gradients(make_layer(convolution.Conv2D, filters), make_images())
 
 
 def test_all_gradients_of_vgg16_are_those_with_keras_own_layers(avx2_alone, monkeypatch):
@@ -121,7 +117,9 @@ def test_all_gradients_of_vgg16_are_those_with_keras_own_layers(avx2_alone, monk
     monkeypatch.setattr(convolution, "Conv2D", keras.layers.Conv2D)
     keras_own = networks.vgg16(3, seed=1, size=32)
     assert {type(layer) for layer in keras_own.layers if "conv" in layer.name} == {keras.layers.Conv2D}
-    assert_alike(gradients(ours, images)[1:], gradients(keras_own, images)[1:])
+    # By their norms: the rounding of thirteen layers adds up, for a few small elements to much of them.
+    for one, other in zip(gradients(ours, images)[1:], gradients(keras_own, images)[1:], strict=True):
+        assert np.linalg.norm(one - other) < 3e-5 * np.linalg.norm(other)
 
 
 def test_as_keras_own_it_has_the_same_settings_and_weights(avx2_alone):
@@ -129,4 +127,4 @@ def test_as_keras_own_it_has_the_same_settings_and_weights(avx2_alone):
     plain = layer.as_keras()
     assert type(plain) is keras.layers.Conv2D
     assert plain.get_config() == layer.get_config()
-    np.testing.assert_array_equal(plain(make_images()), layer(make_images()))
+    assert_alike([plain(make_images())], [layer(make_images())])

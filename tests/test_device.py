@@ -116,7 +116,7 @@ def test_a_machine_without_cpuinfo_has_a_description_too(machine):
 
 
 @pytest.mark.parametrize(
-    ("text", "gpus", "slow"),
+    ("text", "gpus", "alone"),
     [
         (cpuinfo("avx avx2 fma"), (), True),
         (cpuinfo("avx2 avx512f"), (), False),
@@ -125,9 +125,9 @@ def test_a_machine_without_cpuinfo_has_a_description_too(machine):
         (None, (), False),
     ],
 )
-def test_kernel_gradients_are_slow_with_avx2_alone(machine, monkeypatch, text, gpus, slow):
+def test_where_onednn_has_avx2_alone(machine, monkeypatch, text, gpus, alone):
     machine(text, gpus)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
-    assert device.has_slow_kernel_gradients() == slow
+    assert device.has_avx2_alone() == alone
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert not device.has_slow_kernel_gradients()
+    assert not device.has_avx2_alone()
