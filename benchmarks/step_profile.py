@@ -8,6 +8,7 @@ stands what it would take at the machine's rates, see `benchmarks.machine_limit`
 """
 
 import collections
+import re
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -48,7 +49,7 @@ KINDS = {
 def kind_of(name: str, kernel: str) -> str:
     """The kind of an operation, by its name in the graph and the kernel of TensorFlow's that computes it."""
     for scope in SCOPES:
-        if f"{scope}/" in name:
+        if re.search(rf"\b{scope}(_\d+)?/", name):  # TensorFlow numbers those of the same name
             return SCOPES[scope]
     for kind, parts in KINDS.items():
         if any(part in kernel for part in parts):

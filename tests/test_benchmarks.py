@@ -75,6 +75,18 @@ def test_kernels_are_counted_with_their_kind(kernel, kind):
     assert step_profile.kind_of("network/layer", kernel) == kind
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("vgg16_1/conv2_1_1/winograd/MatMul", machine_limit.FORWARD),
+        ("winograd_images_gradient_9/MatMul_2", machine_limit.OF_INPUT),
+        ("winograd_kernel_gradient/GatherV2", machine_limit.OF_KERNEL),
+    ],
+)
+def test_operations_of_our_convolutions_are_counted_by_their_scope(name, kind):
+    assert step_profile.kind_of(name, "_MklMatMul") == kind
+
+
 def kinds_in_a_profile(function, folder: Path) -> dict[str, float]:
     """Seconds by kind, of a function without arguments in a graph."""
     graph = tf.function(function, autograph=False)
