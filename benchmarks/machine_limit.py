@@ -8,7 +8,8 @@ stream over memory; pooling and the update have bytes alone. The limit of a step
 The bytes are those of products in that precision and an update after them, with weights and velocities in
 float32; copies beyond that, of weights in bfloat16 for example, are part of what is lost. Both rates are
 measured before each turn of steps, and the best of all turns is the machine's. What a convolution does can
-exceed the rate of the matrix product a little, so the limit isn't a law of nature.
+exceed the rate of the matrix product a little, and Winograd's algorithm (`common.winograd`) makes fewer
+multiplications than are counted, so the limit isn't a law of nature.
 """
 
 import math
