@@ -80,7 +80,7 @@ def caffenet(
     """
     initializer = _seeded(init, seed)
 
-    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any) -> layers.Layer:
+    def conv(kernel: int, stride: int, filters: int, padding: str, name: str, **kwargs: Any) -> keras.Layer:
         return convolution.Conv2D(
             filters,
             kernel,

@@ -49,7 +49,10 @@ def assert_alike(ours, expected) -> None:
 def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, filters):
     ours, keras_own = (make_layer(kind, filters) for kind in (convolution.Conv2D, keras.layers.Conv2D))
     images = make_images()
-    assert_alike([ours(images)], [keras_own(images)])
+    if filters == 128:
+        assert_alike([ours(images)], [keras_own(images)])
+    else:
+        np.testing.assert_array_equal(ours(images), keras_own(images))
     assert_alike(gradients(ours, images), gradients(keras_own, images))
 
 
@@ -88,6 +91,8 @@ def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone, filters):
     "settings",
     [
         {"kernel_size": 5},
+        {"kernel_size": 1},
+        {"kernel_size": (2, 4)},
         {"kernel_size": (3, 1)},
         {"strides": 2},
         {"padding": "valid"},
@@ -111,20 +116,20 @@ def test_so_is_everything_where_tensorflow_is_fast(monkeypatch, filters):
 
 
 def test_all_gradients_of_vgg16_are_those_with_keras_own_layers(avx2_alone, monkeypatch):
+    """In float64, as the rounding of thirteen layers would add up."""
+    keras.config.set_dtype_policy("float64")
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)), "float32")
     ours = networks.vgg16(3, seed=1, size=32)
     assert {type(layer) for layer in ours.layers if "conv" in layer.name} == {convolution.Conv2D}
     monkeypatch.setattr(convolution, "Conv2D", keras.layers.Conv2D)
     keras_own = networks.vgg16(3, seed=1, size=32)
     assert {type(layer) for layer in keras_own.layers if "conv" in layer.name} == {keras.layers.Conv2D}
-    # By their norms: the rounding of thirteen layers adds up, for a few small elements to much of them.
-    for one, other in zip(gradients(ours, images)[1:], gradients(keras_own, images)[1:], strict=True):
-        assert np.linalg.norm(one - other) < 3e-5 * np.linalg.norm(other)
+    assert_alike(gradients(ours, images)[1:], gradients(keras_own, images)[1:])
 
 
 def test_as_keras_own_it_has_the_same_settings_and_weights(avx2_alone):
-    layer = make_layer(convolution.Conv2D)
+    layer = make_layer(convolution.Conv2D, 6)
     plain = layer.as_keras()
     assert type(plain) is keras.layers.Conv2D
     assert plain.get_config() == layer.get_config()
-    assert_alike([plain(make_images())], [layer(make_images())])
+    np.testing.assert_array_equal(plain(make_images()), layer(make_images()))
