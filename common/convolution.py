@@ -10,7 +10,7 @@ _FEWEST_FILTERS = 128
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Keras' convolution; in float32 on a processor with AVX2 alone, 3 x 3 kernels by `common.winograd`.
+    """Keras' convolution; in float32 on a processor with AVX2 alone, 3 x 3 and 5 x 5 by `common.winograd`.
 
     There oneDNN reaches the processor's rate in convolutions, which Winograd's algorithm beats by fewer
     multiplications; in gradients of kernels it doesn't, most of all where images are large and channels few.
@@ -26,9 +26,10 @@ class Conv2D(keras.layers.Conv2D):
         return layer
 
     def _fits_winograd(self) -> bool:
-        settings = (self.kernel_size, self.strides, self.padding, self.dilation_rate, self.groups)
+        settings = (self.strides, self.padding, self.dilation_rate, self.groups)
         return (
-            settings == ((3, 3), (1, 1), "same", (1, 1), 1)
+            self.kernel_size in {(size, size) for size in winograd.KERNEL_SIZES}
+            and settings == ((1, 1), "same", (1, 1), 1)
             and self.data_format == "channels_last"
             and self.compute_dtype in ("float32", "float64")  # fewer digits are too few for its rounding
             and device.has_avx2_alone()
@@ -47,7 +48,7 @@ class Conv2D(keras.layers.Conv2D):
         def with_kernel_gradient(images: tf.Tensor, kernel: tf.Tensor):
             def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 of_images = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(images), strides=1)
-                return of_images, winograd.kernel_gradient(images, upstream)
+                return of_images, winograd.kernel_gradient(images, upstream, self.kernel_size[0])
 
             return convolve(images, kernel), gradients
 

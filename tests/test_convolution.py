@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import convolution, device, networks
+from common import convolution, device, networks, winograd
 
 FILTERS = [6, 128]  # few, which are left to Keras but for the kernel's gradient, and many
 
@@ -14,6 +14,11 @@ FILTERS = [6, 128]  # few, which are left to Keras but for the kernel's gradient
 def avx2_alone(monkeypatch):
     """Whatever processor this is, it counts as one with AVX2 alone."""
     monkeypatch.setattr(device, "has_avx2_alone", lambda: True)
+
+
+def without_winograd(monkeypatch) -> None:
+    for function in ("convolve", "kernel_gradient"):
+        monkeypatch.setattr(winograd, function, None)
 
 
 def make_layer(kind: type, filters: int = 128, **settings) -> keras.layers.Conv2D:
@@ -45,9 +50,13 @@ def assert_alike(ours, expected) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
+@pytest.mark.parametrize("kernel_size", winograd.KERNEL_SIZES)
 @pytest.mark.parametrize("filters", FILTERS)
-def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, filters):
-    ours, keras_own = (make_layer(kind, filters) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, filters, kernel_size):
+    ours, keras_own = (
+        make_layer(kind, filters, kernel_size=kernel_size)
+        for kind in (convolution.Conv2D, keras.layers.Conv2D)
+    )
     images = make_images()
     if filters == 128:
         assert_alike([ours(images)], [keras_own(images)])
@@ -90,10 +99,11 @@ def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone, filters):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"kernel_size": 5},
+        {"kernel_size": 7},
         {"kernel_size": 1},
         {"kernel_size": (2, 4)},
         {"kernel_size": (3, 1)},
+        {"kernel_size": (3, 5)},
         {"strides": 2},
         {"padding": "valid"},
         {"dilation_rate": 2},
@@ -102,7 +112,7 @@ def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone, filters):
     ],
 )
 def test_what_winograds_algorithm_is_not_for_is_left_to_keras(avx2_alone, monkeypatch, settings):
-    monkeypatch.setattr(convolution, "winograd", None)
+    without_winograd(monkeypatch)
     images = make_images()
     ours, keras_own = (make_layer(kind, **settings) for kind in (convolution.Conv2D, keras.layers.Conv2D))
     assert_alike(gradients(ours, images), gradients(keras_own, images))
@@ -111,7 +121,7 @@ def test_what_winograds_algorithm_is_not_for_is_left_to_keras(avx2_alone, monkey
 @pytest.mark.parametrize("filters", FILTERS)
 def test_so_is_everything_where_tensorflow_is_fast(monkeypatch, filters):
     monkeypatch.setattr(device, "has_avx2_alone", lambda: False)
-    monkeypatch.setattr(convolution, "winograd", None)
+    without_winograd(monkeypatch)
     gradients(make_layer(convolution.Conv2D, filters), make_images())
 
 
