@@ -28,8 +28,7 @@ def sigmoid_cross_entropy(
     """
 
     def loss(labels: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | float) -> tf.Tensor:
-        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-        return _mean_by_nonzero_weights(share * cross_entropy, weights)
+        return _mean_by_nonzero_weights(share * _binary_cross_entropy(labels, logits), weights)
 
     if isinstance(labels, Mixed):
         first = loss(labels.first, weights.first, labels.share)
@@ -50,6 +49,20 @@ def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
     """
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return _mean_by_nonzero_weights(cross_entropy, weights)
+
+
+@tf.custom_gradient
+def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor):
+    """Of each logit. To TensorFlow's own lead four ways from the logits, and in a graph the gradients on them
+    are added as they arrive: by rounding, a training may part from its repetition.
+    """
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # probability - label, without a difference of numbers that are almost equal
+        of_logits = (1 - labels) * tf.sigmoid(logits) - labels * tf.sigmoid(-logits)
+        return -upstream * logits, upstream * of_logits
+
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), gradients
 
 
 def _mean_by_nonzero_weights(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

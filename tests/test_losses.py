@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.metrics import log_loss
 
 from common.losses import sigmoid_cross_entropy, softmax_cross_entropy
+from common.mixup import Mixed, MixedWeights
 
 
 def definition(labels, logits, weights) -> float:
@@ -82,6 +83,44 @@ def test_gradient_is_probability_minus_label_where_counted_and_0_elsewhere(batch
     assert np.all(gradient[weights == 0] == 0)
     expected = weights * (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) / np.sum(weights)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_gradients_are_those_of_tensorflows_own_cross_entropy(batch):
+    """In float64, also where the logits are large."""
+    labels, logits, weights = (tf.constant(array, tf.float64) for array in batch)
+    logits *= 100
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([labels, logits])
+        ours = sigmoid_cross_entropy(labels, logits, weights)
+        its_own = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+        its_own = tf.reduce_sum(weights * its_own) / tf.reduce_sum(weights)
+    for one in (labels, logits):
+        expected = tape.gradient(its_own, one)
+        np.testing.assert_allclose(tape.gradient(ours, one), expected, rtol=1e-12, atol=1e-300)
+
+
+def count_of_sums(mixed: bool, batch) -> list[int]:
+    """How many gradients each sum of the loss' gradient by the logits has."""
+    labels, logits, weights = map(tf.constant, batch)
+    if mixed:
+        labels = Mixed(labels, labels[::-1], tf.constant(0.3))
+        weights = MixedWeights(weights, weights[::-1])
+
+    @tf.function(autograph=False)
+    def gradient(logits: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = sigmoid_cross_entropy(labels, logits, weights)
+        return tape.gradient(loss, logits)
+
+    operations = gradient.get_concrete_function(logits).graph.get_operations()
+    return [len(operation.inputs) for operation in operations if operation.type == "AddN"]
+
+
+@pytest.mark.parametrize(("mixed", "sums"), [(False, []), (True, [2])])
+def test_no_sum_in_the_gradient_depends_on_the_order_of_its_terms(batch, mixed, sums):
+    """TensorFlow adds three terms or more in the order in which they are there, which rounds differently."""
+    assert count_of_sums(mixed, batch) == sums
 
 
 def test_softmax_cross_entropy_is_scikit_learns_log_loss():
