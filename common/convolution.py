@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from common import device, winograd
 
-# With fewer, the transforms take longer than the multiplications that they save.
+# With fewer, 64 in VGG-16, the transforms take longer than the multiplications that they save.
 _FEWEST_FILTERS = 128
 
 
@@ -14,8 +14,8 @@ class Conv2D(keras.layers.Conv2D):
 
     There oneDNN reaches the processor's rate in convolutions, which Winograd's algorithm beats by fewer
     multiplications; in gradients of kernels it doesn't, most of all where images are large and channels few.
-    Other strides than 1, another padding than "same" and few filters are left to Keras, but for those
-    gradients. Not to be saved: see `as_keras`.
+    So with few filters these gradients alone are Winograd's. Other strides than 1 and another padding than
+    "same" are left to Keras. Not to be saved: see `as_keras`.
     """
 
     def as_keras(self) -> keras.layers.Conv2D:

@@ -53,12 +53,15 @@ def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
 
 @tf.custom_gradient
 def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor):
-    """Of each logit. To TensorFlow's own lead four ways from the logits, and in a graph the gradients on them
-    are added as they arrive: by rounding, a training may part from its repetition.
+    """The cross entropy of each label alone: (B, classes) float32, nats, of arrays of that shape.
+
+    It is TensorFlow's with a gradient of its own: TensorFlow's leads to the logits on four ways, and grappler
+    has a graph add up what comes back on them in the order in which it is computed. By rounding, a training
+    could then part from its repetition.
     """
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # probability - label, without a difference of numbers that are almost equal
+        # Probability - label; for 0 and 1 without a difference of numbers that are almost equal.
         of_logits = (1 - labels) * tf.sigmoid(logits) - labels * tf.sigmoid(-logits)
         return -upstream * logits, upstream * of_logits
 

@@ -22,6 +22,7 @@ from benchmarks import (
     sides,
     step_profile,
     winograd,
+    winograd_rounding,
 )
 from common import augment, convolution, hooks, losses, networks
 from common.winograd import convolve
@@ -136,6 +137,21 @@ def test_convolutions_are_compared_where_they_differ_alone(monkeypatch, capsys):
     monkeypatch.setattr(winograd.device, "has_avx2_alone", lambda: False)
     with pytest.raises(winograd.UserError, match="both would be TensorFlow's"):
         winograd.main()
+
+
+def test_roundings_are_errors_in_standard_deviations(monkeypatch, capsys):
+    """A way that is wrong by a hundredth everywhere is so in the printed table."""
+    monkeypatch.setattr(winograd_rounding, "LAYERS", {"a layer": (2, 6, 3, 4, 5)})
+    monkeypatch.setattr(
+        winograd_rounding.winograd, "convolve", lambda *arrays: 1.01 * winograd_rounding.directly(*arrays)
+    )
+    monkeypatch.setattr(sys, "argv", ["winograd_rounding"])
+    winograd_rounding.main()
+    wrong, right = capsys.readouterr().out.splitlines()[-2:]
+    assert wrong.startswith("a layer            Winograd's ") and "TensorFlow's" in right
+    wrong, right = ([float(number) for number in line.split()[3:]] for line in (wrong, right))
+    assert wrong[::2] == pytest.approx([0.01] * 3, rel=0.2) and min(wrong[1::2]) > 0.015
+    assert max(right) < 1e-5
 
 
 def test_steps_for_warming_up_are_not_among_those_timed():

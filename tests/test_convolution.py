@@ -1,11 +1,14 @@
 """This project's convolution against Keras' own."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from common import convolution, device, networks, winograd
+from tests.scripts import SMALLEST_CROPS
 
 FILTERS = [6, 128]  # few, which are left to Keras but for the kernel's gradient, and many
 
@@ -31,6 +34,11 @@ def make_layer(kind: type, filters: int = 128, **settings) -> keras.layers.Conv2
     return layer
 
 
+def make_both(filters: int = 128, **settings) -> list[keras.layers.Conv2D]:
+    """This project's layer and Keras' own, with the same weights."""
+    return [make_layer(kind, filters, **settings) for kind in (convolution.Conv2D, keras.layers.Conv2D)]
+
+
 def make_images() -> tf.Tensor:
     return tf.constant(np.random.default_rng(2).normal(size=(5, 7, 9, 4)), "float32")
 
@@ -53,10 +61,7 @@ def assert_alike(ours, expected) -> None:
 @pytest.mark.parametrize("kernel_size", winograd.KERNEL_SIZES)
 @pytest.mark.parametrize("filters", FILTERS)
 def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, filters, kernel_size):
-    ours, keras_own = (
-        make_layer(kind, filters, kernel_size=kernel_size)
-        for kind in (convolution.Conv2D, keras.layers.Conv2D)
-    )
+    ours, keras_own = make_both(filters, kernel_size=kernel_size)
     images = make_images()
     if filters == 128:
         assert_alike([ours(images)], [keras_own(images)])
@@ -65,9 +70,10 @@ def test_outputs_and_gradients_are_those_of_keras_own_layer(avx2_alone, filters,
     assert_alike(gradients(ours, images), gradients(keras_own, images))
 
 
+@pytest.mark.parametrize("kernel_size", winograd.KERNEL_SIZES)
 @pytest.mark.parametrize("filters", FILTERS)
-def test_in_a_graph_any_batch_size_will_do(avx2_alone, filters):
-    ours, keras_own = (make_layer(kind, filters) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+def test_in_a_graph_any_batch_size_will_do(avx2_alone, filters, kernel_size):
+    ours, keras_own = make_both(filters, kernel_size=kernel_size)
     signature = [tf.TensorSpec((None, 7, 9, 4))]
     in_graph = tf.function(lambda images: gradients(ours, images), signature, autograph=False)
     for images in (make_images(), make_images()[:1]):
@@ -114,7 +120,7 @@ def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone, filters):
 def test_what_winograds_algorithm_is_not_for_is_left_to_keras(avx2_alone, monkeypatch, settings):
     without_winograd(monkeypatch)
     images = make_images()
-    ours, keras_own = (make_layer(kind, **settings) for kind in (convolution.Conv2D, keras.layers.Conv2D))
+    ours, keras_own = make_both(**settings)
     assert_alike(gradients(ours, images), gradients(keras_own, images))
 
 
@@ -125,14 +131,17 @@ def test_so_is_everything_where_tensorflow_is_fast(monkeypatch, filters):
     gradients(make_layer(convolution.Conv2D, filters), make_images())
 
 
-def test_all_gradients_of_vgg16_are_those_with_keras_own_layers(avx2_alone, monkeypatch):
+@pytest.mark.parametrize("name", SMALLEST_CROPS)
+def test_all_gradients_of_the_networks_are_those_with_keras_own_layers(name, avx2_alone, monkeypatch):
     """In float64, as the rounding of thirteen layers would add up."""
     keras.config.set_dtype_policy("float64")
-    images = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)), "float32")
-    ours = networks.vgg16(3, seed=1, size=32)
+    size = SMALLEST_CROPS[name]
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (2, size, size, 3)), "float32")
+    network = functools.partial(networks.NETWORKS[name], 3, init="xavier", seed=1, size=size)
+    ours = network()
     assert {type(layer) for layer in ours.layers if "conv" in layer.name} == {convolution.Conv2D}
     monkeypatch.setattr(convolution, "Conv2D", keras.layers.Conv2D)
-    keras_own = networks.vgg16(3, seed=1, size=32)
+    keras_own = network()
     assert {type(layer) for layer in keras_own.layers if "conv" in layer.name} == {keras.layers.Conv2D}
     assert_alike(gradients(ours, images)[1:], gradients(keras_own, images)[1:])
 

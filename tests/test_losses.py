@@ -85,42 +85,68 @@ def test_gradient_is_probability_minus_label_where_counted_and_0_elsewhere(batch
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-9)
 
 
-def test_gradients_are_those_of_tensorflows_own_cross_entropy(batch):
-    """In float64, also where the logits are large."""
-    labels, logits, weights = (tf.constant(array, tf.float64) for array in batch)
-    logits *= 100
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch([labels, logits])
-        ours = sigmoid_cross_entropy(labels, logits, weights)
-        its_own = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-        its_own = tf.reduce_sum(weights * its_own) / tf.reduce_sum(weights)
-    for one in (labels, logits):
-        expected = tape.gradient(its_own, one)
-        np.testing.assert_allclose(tape.gradient(ours, one), expected, rtol=1e-12, atol=1e-300)
+def gradients_by_definition(labels, logits, weights) -> tuple[np.ndarray, np.ndarray]:
+    """Of the loss, by labels and by logits, of arrays in float64."""
+    share = weights / np.count_nonzero(weights)
+    present, absent = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))  # probabilities
+    return -share * logits, share * ((1 - labels) * present - labels * absent)
 
 
-def count_of_sums(mixed: bool, batch) -> list[int]:
-    """How many gradients each sum of the loss' gradient by the logits has."""
-    labels, logits, weights = map(tf.constant, batch)
-    if mixed:
-        labels = Mixed(labels, labels[::-1], tf.constant(0.3))
-        weights = MixedWeights(weights, weights[::-1])
+def gradients_of_loss(labels, logits, weights, by) -> list[tf.Tensor]:
+    with tf.GradientTape() as tape:
+        tape.watch(by)
+        loss = sigmoid_cross_entropy(labels, logits, weights)
+    return tape.gradient(loss, by)
 
-    @tf.function(autograph=False)
+
+@pytest.mark.parametrize("run", [lambda function: function, tf.function], ids=["eager", "graph"])
+def test_gradients_by_labels_and_logits_are_their_definitions(batch, run):
+    """Also where the logits are large."""
+    labels, logits, weights = (array.astype(np.float64) for array in batch)
+    logits *= 20
+    given = run(lambda labels, logits: gradients_of_loss(labels, logits, weights, [labels, logits]))
+    expected = gradients_by_definition(labels, logits, weights)
+    for one, other in zip(given(tf.constant(labels), tf.constant(logits)), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def mix(labels, weights, shares) -> tuple[Mixed, MixedWeights]:
+    """Every image with the one at the other end of the batch."""
+    return Mixed(labels, labels[::-1], shares), MixedWeights(weights, weights[::-1])
+
+
+def test_the_gradient_of_mixtures_is_the_shared_sum_of_both(batch):
+    labels, logits, weights = (array.astype(np.float64) for array in batch)
+    shares = np.random.default_rng(2).random((10, 1))
+    mixed_labels, mixed_weights = mix(labels, weights, tf.constant(shares))
+    variable = tf.constant(logits)
+    (given,) = gradients_of_loss(mixed_labels, variable, mixed_weights, [variable])
+    _, first = gradients_by_definition(labels, logits, weights)
+    _, second = gradients_by_definition(labels[::-1], logits, weights[::-1])
+    np.testing.assert_allclose(given, shares * first + (1 - shares) * second, rtol=1e-12, atol=1e-18)
+
+
+def terms_of_sums(loss, logits) -> list[int]:
+    """How many terms each sum has in the graph of a loss' gradient."""
+
     def gradient(logits: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            loss = sigmoid_cross_entropy(labels, logits, weights)
-        return tape.gradient(loss, logits)
+            value = loss(logits)
+        return tape.gradient(value, logits)
 
-    operations = gradient.get_concrete_function(logits).graph.get_operations()
-    return [len(operation.inputs) for operation in operations if operation.type == "AddN"]
+    graph = tf.function(gradient, autograph=False).get_concrete_function(tf.constant(logits)).graph
+    return [len(operation.inputs) for operation in graph.get_operations() if operation.type == "AddN"]
 
 
-@pytest.mark.parametrize(("mixed", "sums"), [(False, []), (True, [2])])
-def test_no_sum_in_the_gradient_depends_on_the_order_of_its_terms(batch, mixed, sums):
-    """TensorFlow adds three terms or more in the order in which they are there, which rounds differently."""
-    assert count_of_sums(mixed, batch) == sums
+def test_no_sum_in_the_gradient_depends_on_the_order_of_its_terms(batch):
+    """TensorFlow adds three terms or more in the order in which they are there, and so rounds differently."""
+    labels, logits, weights = batch
+    mixed = mix(labels, weights, tf.fill((10, 1), 0.3))
+    assert terms_of_sums(lambda logits: sigmoid_cross_entropy(labels, logits, weights), logits) == []
+    assert terms_of_sums(lambda logits: sigmoid_cross_entropy(mixed[0], logits, mixed[1]), logits) == [2]
+    its_own = tf.nn.sigmoid_cross_entropy_with_logits
+    assert max(terms_of_sums(lambda logits: its_own(labels=labels, logits=logits), logits)) > 2
 
 
 def test_softmax_cross_entropy_is_scikit_learns_log_loss():

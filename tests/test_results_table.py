@@ -112,6 +112,11 @@ def test_scores_by_precision_by_hand():
         (r"VGG-16 is (\d\.\d\d) times", "winograd_vgg16", r"(\d\.\d\d) times as fast"),
         (r"one of CaffeNet (\d\.\d\d) times", "winograd_caffenet", r"(\d\.\d\d) times as fast"),
         (r"makes CaffeNet's step (1\.\d\d) times", "momentum_float32", r"(1\.\d\d) times as fast"),
+        (r"it is (\d\.\d) % of the step", "step_profile_caffenet_float32", r"momentum.* (\d\.\d)%"),
+        (r"of (\S+) of an output's", "winograd_rounding", r"conv2 +Winograd's +(\S+)"),
+        (r"TensorFlow's own has (\S+)\. For", "winograd_rounding", r"conv2 +TensorFlow's +(\S+)"),
+        (r"3 x 3 it is (\S+) beside", "winograd_rounding", r"conv4_2 +Winograd's +(\S+)"),
+        (r"beside (\S+) \(", "winograd_rounding", r"conv4_2 +TensorFlow's +(\S+)"),
         (r"of 10 (1\.\d\d) times", "momentum", r"(1\.\d\d) times as fast"),
         (r"takes? (\d\.\d\d) % of 1,000", "overhead", r"together.* (\d\.\d\d)%"),
         (r"ms of (\d+), and", "step_profile_caffenet", r"batch 10: (\d+) ms a step"),
@@ -131,7 +136,7 @@ def test_what_the_text_on_speed_says_stands_in_its_logs(said, log, pattern):
     ("said", "log"),
     [
         (r"costs CaffeNet's step (\d\.\d) %", "constant_batch"),
-        (r"changes CaffeNet's step by (-?\d\.\d) %", "constant_batch_float32"),
+        (r"measured: (-?\d\.\d) % beside", "constant_batch_float32"),
     ],
 )
 def test_what_input_costs_is_what_its_log_has_beyond_1(said, log):

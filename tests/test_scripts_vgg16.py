@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,18 +25,23 @@ def arguments_of_two_steps(voc: Path, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def vgg16_run(voc, tmp_path_factory) -> Path:
-    """Two iterations of Task 3 on small crops; its folder."""
+def vgg16_training(voc, tmp_path_factory) -> tuple[dict[str, Any], Path]:
+    """Two iterations of Task 3 on small crops; what it returned, and its folder."""
     folder = tmp_path_factory.mktemp("vgg16")
     arguments = arguments_of_two_steps(voc, folder)
-    load_small("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(folder / "run")])
-    return folder / "run"
+    metrics = load_small("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(folder / "run")])
+    return metrics, folder / "run"
 
 
-def assert_trained_evaluated_and_written(folder: Path) -> None:
-    metrics = read_metrics(folder)[-1]
+@pytest.fixture(scope="module")
+def vgg16_run(vgg16_training) -> Path:
+    """The folder of those two iterations."""
+    return vgg16_training[1]
+
+
+def assert_trained_evaluated_and_written(metrics: dict[str, Any], folder: Path) -> None:
     assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
-    assert {"ckpt-2.index", "predictions.npz"} <= {path.name for path in folder.iterdir()}
+    assert {"ckpt-2.index", "metrics.jsonl", "predictions.npz"} <= {path.name for path in folder.iterdir()}
     assert sorted(p.name for p in (folder / "figures").iterdir()) == [
         "ap_per_class.png",
         "loss.png",
@@ -43,16 +49,15 @@ def assert_trained_evaluated_and_written(folder: Path) -> None:
     ]
 
 
-def test_vgg16_trains_evaluates_and_writes_the_run(vgg16_run):
-    assert_trained_evaluated_and_written(vgg16_run)
+def test_vgg16_trains_evaluates_and_writes_the_run(vgg16_training):
+    assert_trained_evaluated_and_written(*vgg16_training)
 
 
 @pytest.mark.slow
 def test_vgg16_trains_at_full_size(voc, tmp_path):
     arguments = arguments_of_two_steps(voc, tmp_path)
     metrics = load("03_pascal_vgg16.py").main([*arguments, "--model_dir", str(tmp_path / "run")])
-    assert metrics["step"] == 2
-    assert_trained_evaluated_and_written(tmp_path / "run")
+    assert_trained_evaluated_and_written(metrics, tmp_path / "run")
 
 
 def test_fine_tuning_starts_from_the_given_weights(voc, vgg16_run, tmp_path, capsys):
