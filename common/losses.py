@@ -52,7 +52,7 @@ def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
 
 
 @tf.custom_gradient
-def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor):
+def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """The cross entropy of each label alone: (B, classes) float32, nats, of arrays of that shape.
 
     It is TensorFlow's with a gradient of its own: TensorFlow's leads to the logits on four ways, and grappler

@@ -9,7 +9,7 @@ class MomentumSGD(keras.optimizers.SGD):
 
     velocity = momentum * velocity - learning_rate * gradient; variable += velocity. Keras writes this
     as three operations, each over all of memory; with CaffeNet's 58 million weights that makes a step of 10
-    images a tenth slower (docs/speed.md). The state is Keras' own, so checkpoints are the same.
+    images in bfloat16 a tenth slower (docs/speed.md). The state is Keras' own, so checkpoints are the same.
     """
 
     def update_step(
