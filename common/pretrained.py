@@ -5,7 +5,7 @@ import os
 import re
 import tarfile
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -93,19 +93,34 @@ def open_checkpoint(prefix: Path) -> Weights:
     return Weights(str(prefix), shapes, read, tuple(others))
 
 
-def _from_keras_name(layer: str) -> str:
-    """block1_conv2 is conv1_2 here, fc1 is fc6."""
+def _from_keras_name(name: str) -> str:
+    """block1_conv2/kernel is conv1_2/kernel here, fc1/bias is fc6/bias."""
+    layer, _, kind = name.partition("/")
     block, _, conv = layer.partition("_conv")
-    return f"conv{block.removeprefix('block')}_{conv}" if conv else _KERAS_CLASSIFIER.get(layer, layer)
+    ours = f"conv{block.removeprefix('block')}_{conv}" if conv else _KERAS_CLASSIFIER.get(layer, layer)
+    return f"{ours}/{kind}"
 
 
-def _to_rgb(name: str, array: np.ndarray) -> np.ndarray:
-    """Keras' VGG-16 takes BGR, as Caffe did; the first kernel's input channels are turned round."""
-    return array[:, :, ::-1] if name == "conv1_1/kernel" else array
+def _to_rgb(keras_name: str, array: np.ndarray) -> np.ndarray:
+    """Keras' VGG-16 takes BGR, as Caffe did; the first kernel's input channels are turned round.
+
+    Not those of a file that Keras wrote of this project's own network, which takes RGB.
+    """
+    return array[:, :, ::-1] if keras_name == "block1_conv1/kernel" else array
+
+
+def _of_keras(name: str, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], np.ndarray]) -> Weights:
+    """Weights whose shapes and arrays are had by the names that Keras gives them."""
+    keras_names = {_from_keras_name(keras_name): keras_name for keras_name in shapes}
+    return Weights(
+        name,
+        {ours: shapes[keras_name] for ours, keras_name in keras_names.items()},
+        lambda ours: _to_rgb(keras_names[ours], read(keras_names[ours])),
+    )
 
 
 def _h5_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The arrays of a Keras file by our names, whether of Keras 3 or of the older layout."""
+    """The arrays of a Keras file by its names, "fc1/bias", whether of Keras 3 or of the older layout."""
     layers: dict[str, list[h5py.Dataset]] = {}
     if "layers" in file:  # Keras 3's .weights.h5
         for group in file["layers"].values():
@@ -117,7 +132,7 @@ def _h5_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
             name = layer.decode() if isinstance(layer, bytes) else layer
             layers[name] = [root[name][weight] for weight in root[name].attrs["weight_names"]]
     return {
-        f"{_from_keras_name(layer)}/{kind}": dataset
+        f"{layer}/{kind}": dataset
         for layer, datasets in layers.items()
         for kind, dataset in zip(_KERAS_KINDS, datasets, strict=False)
     }
@@ -129,9 +144,9 @@ def _open_h5(path: Path) -> Weights:
 
     def read(name: str) -> np.ndarray:
         with _named_errors(f"{path}: {name}"), h5py.File(path) as file:
-            return _to_rgb(name, _h5_datasets(file)[name][()])
+            return _h5_datasets(file)[name][()]
 
-    return Weights(str(path), shapes, read)
+    return _of_keras(str(path), shapes, read)
 
 
 def _fetch_keras(with_classifier: bool) -> Weights:
@@ -143,13 +158,18 @@ def _fetch_keras(with_classifier: bool) -> Weights:
         raise UserError(
             f"Keras' VGG-16 weights can't be had ({reason}); give --init_from a vgg_16.ckpt or an .h5 file"
         ) from error
-    arrays = {
-        f"{_from_keras_name(layer.name)}/{variable.name}": variable
-        for layer in model.layers
-        for variable in layer.weights
-    }
-    shapes = {name: tuple(variable.shape) for name, variable in arrays.items()}
-    return Weights("Keras' VGG-16", shapes, lambda name: _to_rgb(name, arrays[name].numpy()))
+    variables = _variables(model)
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    return _of_keras("Keras' VGG-16", shapes, lambda name: variables[name].numpy())
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is a tar with something in it; a file of zeros would be one without."""
+    try:
+        with tarfile.open(path) as archive:
+            return archive.next() is not None
+    except (tarfile.TarError, OSError, EOFError):  # EOFError is of one that was cut short
+        return False
 
 
 def open_weights(init_from: str, with_classifier: bool) -> Weights:
@@ -172,12 +192,14 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
     path = Path(os.path.expanduser(init_from))  # leaves the home of an unknown user as it is
     if path.is_dir():
         own = checkpoints.completed(path)
-        if not own:
-            raise UserError(f"{path}: holds no checkpoint; give --init_from the model directory of a run")
-        return open_checkpoint(own[0])
+        if own:
+            return open_checkpoint(own[0])
+        files = sorted({*path.glob("*.ckpt"), *path.glob("*.ckpt.index"), *path.glob("*.h5")})
+        way_out = f"the file, {files[0]}" if files else "the model directory of a run"
+        raise UserError(f"{path}: holds no checkpoint of a run; give --init_from {way_out}")
     if path.suffix in (".index", ".meta") or re.fullmatch(r"\.data-\d+-of-\d+", path.suffix):
         path = path.with_suffix("")
-    if path.is_file() and tarfile.is_tarfile(path):
+    if path.is_file() and _is_archive(path):
         raise UserError(f"{path}: is an archive; unpack it, tar xf {path}, and give what is in it")
     if path.suffix in (".h5", ".hdf5") and path.is_file():
         return _open_h5(path)
@@ -199,8 +221,12 @@ def _fits(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return wanted in (stored, as_dense)
 
 
-def _layers_of(names: list[str]) -> list[str]:
+def _layers_of(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.rpartition("/")[0] for name in names))
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
 
 
 def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
@@ -218,17 +244,21 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
         Names of layers.
 
     Raises:
-        UserError: the network has no such layer with weights, or a variable is missing, of another shape,
-            damaged or not finite; it is named.
+        UserError: the network has no such layer with weights, the source has convolutions between those of
+            the network, or a variable is missing, of another shape, damaged or not finite; it is named.
     """
     layers = [layer.name for layer in model.layers if layer.weights]
     if up_to not in layers:
         raise UserError(f"--restore_up_to {up_to}: the network's layers are {', '.join(layers)}")
-    variables = {
-        f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights
-    }
+    variables = _variables(model)
     last = layers.index(up_to)
     wanted = [name for name in variables if layers.index(name.rpartition("/")[0]) <= last]
+    # VGG-19 has all of VGG-16's names and shapes, and more convolutions between them.
+    others = [layer for layer in _layers_of(weights.shapes) if re.fullmatch(r"conv\d_\d", layer)]
+    if more := [layer for layer in others if layer not in layers]:
+        raise UserError(
+            f"{weights.name}: is of another network, which has {', '.join(more)} too; give --init_from others"
+        )
     if missing := [name for name in wanted if name not in weights.shapes]:
         raise UserError(
             f"{weights.name}: lacks {', '.join(missing)}; give --restore_up_to an earlier layer, "

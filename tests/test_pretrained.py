@@ -2,6 +2,7 @@
 
 import re
 import tarfile
+from pathlib import Path
 from typing import get_args
 
 import h5py
@@ -19,6 +20,7 @@ WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}
 DEPTHS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 UNITS = 9
 CONVOLUTIONS = [f"conv{block}_{number}" for block in DEPTHS for number in range(1, DEPTHS[block] + 1)]
+KINDS = ("kernel", "bias")
 LAYERS = [*CONVOLUTIONS, "fc6", "fc7", "fc8"]
 
 
@@ -94,7 +96,7 @@ def write_keras_2(values, path, chosen=LAYERS) -> str:
         file.create_group("input_1").attrs["weight_names"] = np.array([], "S")
         for layer in chosen:
             group = file.create_group(keras_name(layer))
-            names = [f"{keras_name(layer)}/{kind}:0" for kind in ("kernel", "bias")]
+            names = [f"{keras_name(layer)}/{kind}:0" for kind in KINDS]
             group.attrs["weight_names"] = [name.encode() for name in names]
             for name, array in zip(names, keras_arrays(values, layer), strict=True):
                 group[name] = array
@@ -111,7 +113,7 @@ def keras_model(values) -> keras.Model:
 def assert_restored(model: keras.Model, values, up_to: str) -> None:
     ours = weights_of(model)
     for layer in LAYERS[: LAYERS.index(up_to) + 1]:
-        for kind in ("kernel", "bias"):
+        for kind in KINDS:
             expected = values[f"{layer}/{kind}"].reshape(ours[f"{layer}/{kind}"].shape)
             np.testing.assert_array_equal(ours[f"{layer}/{kind}"], expected, err_msg=f"{layer}/{kind}")
 
@@ -156,7 +158,10 @@ def write_whole_model(values, path) -> str:
 
 
 # Of Keras' own saving, which we need here to have files to read.
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+keras_saves = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+@keras_saves
 @pytest.mark.parametrize("write", [write_keras_2, write_keras_3, write_whole_model])
 def test_every_layer_equals_keras_in_each_of_its_layouts(values, write, tmp_path):
     path = write(values, tmp_path / "vgg16.weights.h5")
@@ -233,6 +238,16 @@ def test_another_runs_weights_are_taken_and_not_its_step(tmp_path):
     assert outcome.initialised == ["fc8"] and "optimizer/iteration" in outcome.ignored
 
 
+@keras_saves
+def test_a_keras_file_of_this_projects_own_network_takes_rgb_already(tmp_path):
+    model, trained = small_vgg16(), small_vgg16()
+    trained.save_weights(tmp_path / "own.weights.h5")
+    pretrained.restore(model, pretrained.open_weights(str(tmp_path / "own.weights.h5"), True), "fc7")
+    for layer in LAYERS[:-1]:
+        kernels = (one.get_layer(layer).kernel.numpy() for one in (model, trained))
+        np.testing.assert_array_equal(*kernels, err_msg=layer)
+
+
 def refused(path: object, up_to: str = "fc7") -> str:
     with pytest.raises(UserError) as error:
         pretrained.restore(small_vgg16(), pretrained.open_weights(str(path), True), up_to)
@@ -281,13 +296,38 @@ def test_a_file_that_holds_no_weights_is_named(name, tmp_path):
     assert f"{tmp_path / name}: is damaged or holds no weights" in refused(tmp_path / name)
 
 
+def write_archive(folder: Path) -> Path:
+    (folder / "vgg_16.ckpt").write_bytes(np.random.default_rng(0).bytes(10_000))
+    with tarfile.open(folder / "vgg_16.tar.gz", "w:gz") as archive:
+        archive.add(folder / "vgg_16.ckpt")
+    return folder / "vgg_16.tar.gz"
+
+
 def test_an_archive_is_to_be_unpacked(tmp_path):
-    (tmp_path / "vgg_16.ckpt").write_bytes(bytes(1000))
-    with tarfile.open(tmp_path / "vgg_16.tar.gz", "w:gz") as archive:
-        archive.add(tmp_path / "vgg_16.ckpt")
-    assert f"vgg_16.tar.gz: is an archive; unpack it, tar xf {tmp_path}" in refused(
-        tmp_path / "vgg_16.tar.gz"
-    )
+    path = write_archive(tmp_path)
+    assert f"{path}: is an archive; unpack it, tar xf {path}" in refused(path)
+
+
+@pytest.mark.parametrize("size", [0, 5, 20, 100, 600])
+def test_an_archive_that_was_cut_short_is_one_line(size, tmp_path):
+    path = write_archive(tmp_path)
+    path.write_bytes(path.read_bytes()[:size])
+    assert re.match(rf"{re.escape(str(path))}: is (damaged|an archive)", refused(path))
+
+
+def test_a_download_of_nothing_but_zeros_is_damaged(tmp_path):
+    (tmp_path / "vgg_16.ckpt").write_bytes(bytes(100_000))
+    assert f"{tmp_path / 'vgg_16.ckpt'}: is damaged" in refused(tmp_path / "vgg_16.ckpt")
+
+
+@pytest.mark.parametrize("write", [write_slim, write_keras_2])
+def test_vgg_19_is_another_network(values, write, tmp_path):
+    """It has all of VGG-16's names and shapes."""
+    more = {f"conv{block}_4/{kind}": values[f"conv{block}_3/{kind}"] for block in (3, 4, 5) for kind in KINDS}
+    layers = [*LAYERS, "conv3_4", "conv4_4", "conv5_4"]
+    chosen = {} if write is write_slim else {"chosen": layers}
+    path = write(values | more, tmp_path / "vgg_19.h5", **chosen)
+    assert f"{path}: is of another network, which has conv3_4, conv4_4, conv5_4 too; give" in refused(path)
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
@@ -297,7 +337,13 @@ def test_a_path_that_does_not_exist_is_named(tmp_path):
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path):
-    assert f"{tmp_path}: holds no checkpoint" in refused(tmp_path)
+    assert f"{tmp_path}: holds no checkpoint of a run; give --init_from the model dir" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vgg_16.ckpt", "vgg_16.ckpt.index", "vgg16.h5"])
+def test_a_folder_that_holds_the_file_is_one_line_that_names_it(name, tmp_path):
+    (tmp_path / name).touch()
+    assert refused(tmp_path).endswith(f"give --init_from the file, {tmp_path / name}")
 
 
 def test_a_layer_that_the_network_lacks_is_named(values, tmp_path):
