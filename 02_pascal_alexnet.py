@@ -10,10 +10,11 @@ figures are. The same command again goes on with a run that was interrupted.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from common import cli
 from common.cli import option
+from common.network_choices import Init
 
 CROP_SIZE = 227  # pixels; CaffeNet's input
 
@@ -29,7 +30,7 @@ class Config(cli.RunOptions):
     decay_steps: int = option(10_000, "iterations from stair to stair (Q2.2)", minimum=1)
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
-    init: Literal["gaussian", "caffe", "xavier", "he"] = option(
+    init: Init = option(
         "gaussian",
         "initial kernels, biases are 0; gaussian is N(0, 0.01) (Q2.2), caffe has N(0, 0.005) in fc6 and fc7",
     )

@@ -11,10 +11,11 @@ beside guessing, and where its figures are. The same command again goes on with 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from common import cli
 from common.cli import option
+from common.network_choices import Init
 
 CROP_SIZE = 224  # pixels; VGG-16's input
 
@@ -31,8 +32,9 @@ class Config(cli.RunOptions):
     decay_steps: int = option(10_000, "iterations from stair to stair (Q2.2)", minimum=1)
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
-    init: Literal["gaussian", "caffe", "xavier", "he"] = option(
-        "xavier", "initial kernels; gaussian is the handout's N(0, 0.01), which can't learn here"
+    init: Init = option(
+        "xavier",
+        "initial kernels; gaussian is the handout's N(0, 0.01); with that, and with caffe, it can't learn",
     )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
     image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=CROP_SIZE)

@@ -12,11 +12,11 @@ its figures are. The same command again goes on with a run that was interrupted.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from common import cli
 from common.cli import option
-from common.vgg16_layers import VGG16Layer
+from common.network_choices import Init, VGG16Layer
 
 CROP_SIZE = 224  # pixels; VGG-16's input
 
@@ -41,7 +41,7 @@ class Config(cli.RunOptions):
     restore_up_to: VGG16Layer = option(
         "fc7", "the last layer to restore (Q4.1); with one before conv5_3 add --init xavier, as in Task 3"
     )
-    init: Literal["gaussian", "caffe", "xavier", "he"] = option(
+    init: Init = option(
         "caffe",
         "kernels that aren't restored; gaussian is N(0, 0.01), caffe has N(0, 0.005) in fc6 and fc7",
     )

@@ -21,8 +21,8 @@ from common import cli
 from common.cli import option
 from common.command_line import config_of
 from common.errors import UserError
+from common.network_choices import Init, VGG16Layer
 from common.task_networks import BASELINES, NETWORK_TITLES
-from common.vgg16_layers import VGG16Layer
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Config(cli.RunOptions):
     )
     decay_rate: float = option(0.5, "factor at each stair (Q2.2)", minimum=0, maximum=1)
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
-    init: Literal["gaussian", "caffe", "xavier", "he"] | None = option(
+    init: Init | None = option(
         None, "kernels that aren't restored, as in Tasks 2 and 4 (default: gaussian; for vgg16 caffe)"
     )
     init_from: str | None = option(None, "ImageNet weights for vgg16, as in Task 4 (its default: keras)")

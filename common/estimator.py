@@ -166,6 +166,7 @@ class Estimator:
             UserError: another process trains in the model directory; the loss or a weight is no longer
                 finite; a checkpoint can't be written.
             Interrupted: by Ctrl-C or SIGTERM, after the present step, which is saved.
+            KeyboardInterrupt: by Ctrl-C before the first step.
         """
         self.replicas.check(input.batch_size)
         self.replicas.check_agreed("the iterations made", self.step)
@@ -174,7 +175,7 @@ class Estimator:
         if chief:
             run_lock.hold(self.model_dir)
         try:
-            with interruption.watching() as self._watch, contextlib.ExitStack() as closing:
+            with contextlib.ExitStack() as closing:
                 if chief:
                     run_files.rewind_metrics(self.model_dir, self.step)
                     evaluated = {line["step"] for line in run_files.read_metrics(self.model_dir)}
@@ -182,16 +183,18 @@ class Estimator:
                 for hook in acting:
                     closing.callback(hook.close, self)
                     hook.begin(self)
-                for step, done in self._make_steps(input, steps, hooks):
+                # Not before: a signal while weights are fetched ends the process, for nothing is to be saved.
+                with interruption.watching() as self._watch:
+                    for step, done in self._make_steps(input, steps, hooks):
+                        for hook in acting:
+                            hook.after_step(self, step, done)
+                        if self.replicas.any(self._watch.signal is not None):
+                            if chief:
+                                self.save()
+                            self.replicas.wait()  # so that none says that it is saved before it is
+                            self._watch.stop()
                     for hook in acting:
-                        hook.after_step(self, step, done)
-                    if self.replicas.any(self._watch.signal is not None):
-                        if chief:
-                            self.save()
-                        self.replicas.wait()  # so that none says that it is saved before it is
-                        self._watch.stop()
-                for hook in acting:
-                    hook.end(self)
+                        hook.end(self)
         except (tf.errors.OpError, OSError) as error:
             run_files.explain_full_disk(error, self.model_dir)
             raise

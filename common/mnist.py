@@ -12,9 +12,9 @@ from typing import BinaryIO
 import numpy as np
 
 from common.cli import RunOptions
+from common.connection import require_host
 from common.errors import UserError
 from common.input import Data, Examples
-from common.network import require_host
 
 SIZE = 28  # pixels along each side
 CLASSES = tuple("0123456789")

@@ -5,18 +5,17 @@ Every network takes images of 0 to 255, uint8, RGB but for MNIST's, and gives fl
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import layers
 
 from common import convolution
 from common.dropout import Dropout
+from common.network_choices import Init
 
 # Mean RGB of ImageNet, as Caffe and TF-slim subtract it.
 MEAN_RGB = (123.68, 116.78, 103.94)
-
-Init = Literal["gaussian", "caffe", "xavier", "he"]
 
 
 def _seeded(init: Init, seed: int) -> Callable[[str], keras.initializers.Initializer]:
@@ -116,8 +115,8 @@ def vgg16(
 
     Args:
         classes, dropout, seed, size: as for `caffenet`.
-        init: as for `caffenet`. With "gaussian" the signal shrinks from layer to layer until nothing
-            of it is left in the logits, and no gradient comes back.
+        init: as for `caffenet`. With "gaussian" or "caffe" the signal shrinks from layer to layer until
+            nothing of it is left in the logits, and no gradient comes back.
 
     Returns:
         A model from uint8 (B, size, size, 3) to logits float32 (B, classes), with layers conv1_1,

@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
+from common.connection import require_host
 from common.errors import UserError
-from common.network import require_host
 from common.voc_layout import CLASSES, Objects, write_lists
 
 # What TensorFlow Datasets calls the splits that VOC calls train, val and test.

@@ -112,6 +112,18 @@ def test_two_processes_equal_one_and_the_first_alone_writes(half, tmp_path):
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
 
 
+@pytest.mark.slow
+def test_every_device_and_every_worker_starts_with_given_weights(tmp_path):
+    """The gradient of conv1 at the first step is that of its given weights, on each of them."""
+    finish(start(tmp_path / "given", 10))
+    given = ["--init_from", tmp_path / "given"]
+    finish(start(tmp_path / "one", 15, *given))
+    finish(start(tmp_path / "devices", 15, "--strategy", "mirrored", "--cpus", 2, *given))
+    finish(*start_two(tmp_path / "processes", 15, *given))
+    for name in ("devices", "processes"):
+        assert_alike(tmp_path / name, tmp_path / "one")
+
+
 ON_TWO_CPUS = """
 import runpy, sys
 import tensorflow as tf

@@ -152,6 +152,14 @@ def test_a_signal_saves_also_where_nobody_reads_what_is_said(tmp_path):
     assert (tmp_path / "ckpt-13.index").exists()
 
 
+def test_ctrl_c_before_the_first_step_ends_at_once_and_binds_the_folder_to_nothing(tmp_path):
+    """As while Keras fetches weights."""
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run.run(tmp_path, 10, tiny_run.SignalAt(signal.SIGINT, 0, "begin"))
+    assert not list(tmp_path.glob("ckpt-*"))
+    assert tiny_run.run(tmp_path, 10, seed=1)["step"] == 10
+
+
 def test_an_estimator_that_was_interrupted_can_still_evaluate(tmp_path):
     made, config = tiny_run.estimator(tmp_path)
     with pytest.raises(Interrupted):

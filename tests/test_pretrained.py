@@ -14,7 +14,7 @@ from keras import layers
 
 from common import networks, pretrained
 from common.errors import UserError
-from common.vgg16_layers import VGG16Layer
+from common.network_choices import VGG16Layer
 
 WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}
 DEPTHS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}

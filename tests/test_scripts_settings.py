@@ -42,6 +42,7 @@ def test_every_setting_reaches_the_training(script, network, size, first, voc, t
         load(script).main([str(argument) for argument in arguments])
     model, optimizer = given["estimator"].model, given["estimator"].optimizer
     assert given["often"] == (11, 4) and optimizer.momentum == 0.75
+    assert given["estimator"]._loss is losses.sigmoid_cross_entropy
     for updates, rate in ((6, 0.25), (7, 0.025)):
         optimizer.iterations.assign(updates)
         assert float(optimizer.learning_rate) == pytest.approx(rate)

@@ -1,5 +1,6 @@
 """What TensorBoard reads back from a run's events."""
 
+import collections
 import json
 
 import numpy as np
@@ -179,6 +180,18 @@ def test_looking_at_the_gradients_changes_no_number(tmp_path):
         results.append([v.numpy() for v in made.model.variables])
     for without, with_gradients in zip(*results, strict=True):
         np.testing.assert_array_equal(without, with_gradients)
+
+
+def test_gradients_that_are_looked_at_come_from_the_one_backward_pass(tmp_path):
+    made, config = tiny_run.estimator(tmp_path)
+    batch = next(iter(tiny_run.train_input(config).from_step(0)))
+    without, with_gradients = (
+        collections.Counter(operation.type for operation in step.graph.get_operations())
+        for step in (made._train_step.get_concrete_function(*batch, keep) for keep in (False, True))
+    )
+    assert without["Conv2DBackpropFilter"] == 1
+    for kind in ("Conv2D", "Conv2DBackpropFilter", "MatMul", "ReluGrad", "MaxPoolGrad"):
+        assert without[kind] == with_gradients[kind] > 0
 
 
 def test_a_run_has_its_operations_and_its_layers_as_graphs(run):

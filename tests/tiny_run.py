@@ -99,14 +99,17 @@ class SignalAt(hooks.Hook):
         Args:
             number: of the signal.
             step: at or after which it is sent.
-            moment: "step"; "evaluation", while the test split is predicted; "sample", while training images
-                are; "save", some milliseconds into the writing of a checkpoint.
+            moment: "begin", before the first; "step"; "evaluation", while the test split is predicted;
+                "sample", while training images are; "save", some milliseconds into the writing of a
+                checkpoint.
         """
         self._number, self._step, self._moment = number, step, moment
         self._calls = 0
 
     def begin(self, estimator) -> None:
-        if self._moment in ("evaluation", "sample"):
+        if self._moment == "begin":
+            self._send()
+        elif self._moment in ("evaluation", "sample"):
             estimator.forward = self._before(estimator.forward, estimator)
         elif self._moment == "save":
             estimator.save = self._before(estimator.save, estimator)
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval_every", type=int, default=5)
     parser.add_argument("--without_data", action="store_true")
+    parser.add_argument("--init_from", help="a run whose conv1 this one starts with")
     options = parser.parse_args()
     if options.cpus > 1:
         (cpu,) = tf.config.list_physical_devices("CPU")
@@ -158,11 +162,11 @@ def main() -> None:
     distribution.start(options.strategy)
     if options.without_data:
         raise UserError("there is no data")
-    sent = []
+    more = [hooks.Restore(options.init_from, "conv1")] if options.init_from else []
     if options.signal:
         number, step, moment = options.signal
-        sent = [SignalAt(int(number), int(step), moment)]
-    run(options.model_dir, options.steps, *sent, seed=options.seed, eval_every=options.eval_every)
+        more.append(SignalAt(int(number), int(step), moment))
+    run(options.model_dir, options.steps, *more, seed=options.seed, eval_every=options.eval_every)
 
 
 if __name__ == "__main__":

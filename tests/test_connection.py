@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from common.network import require_host
+from common.connection import require_host
 
 
 @pytest.fixture
