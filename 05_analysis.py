@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     # Here and not at the top: TensorFlow takes seconds to load, `--help` shouldn't.
     cli.import_tensorflow()
-    from common import analysis, analysis_figures, run_files, snapshots, trained, voc
+    from common import analysis, analysis_figures, files, run_files, snapshots, trained, voc
 
     started = time.monotonic()
     size = trained.image_size_of({"caffenet": config.caffenet, "vgg16": config.vgg})
@@ -54,15 +54,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     stages = snapshots.read_stages(config.caffenet, caffenet)
     names = [run.resolve().name for run in (config.caffenet, config.vgg)]
     folder = config.output_dir or Path("runs") / "-".join(["05_analysis", *names])
-    # Written at the end: where it is, it and the figures are of the same weights.
-    (folder / "analysis.json").unlink(missing_ok=True)
-
-    # First, so that a folder that can't be written is found out before the work.
-    paths = [analysis_figures.conv1_filters(stages, caffenet.title, folder / "conv1.png")]
+    files.check_writable(folder)  # now, and not after minutes of work
     seen = {
         "caffenet": analysis.look(caffenet, test, config.eval_batch_size),
         "vgg16": analysis.look(vgg, test, config.eval_batch_size),
     }
+    # It is written at the end: where it is, it and the figures are of the same weights.
+    (folder / "analysis.json").unlink(missing_ok=True)
+    paths = [analysis_figures.conv1_filters(stages, caffenet.title, folder / "conv1.png")]
     shares, more = analysis.neighbours(seen, test, config.queries, config.neighbours, config.seed, folder)
     paths += more
     paths += analysis.map_of_fc7(seen, test, config.tsne_images, config.seed, folder)

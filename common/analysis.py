@@ -8,6 +8,7 @@ import numpy as np
 
 from common import analysis_figures, augment, embedding, evaluation, features, figures
 from common.captions import describe_batch
+from common.errors import UserError
 from common.input import EvalInput, Examples
 from common.task_networks import NETWORK_TITLES
 from common.trained import Trained
@@ -36,7 +37,7 @@ def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     """Shows a network the centre crops of a split, once.
 
     Raises:
-        UserError: a logit is NaN or infinite.
+        UserError: a logit is NaN or infinite, or fc7 is the same for all images.
     """
     test_input = EvalInput(test, batch_size, lambda images: augment.center_crop(images, network.size))
     outputs = features.extract(network.model, (*LAYERS, "fc8"), test_input)
@@ -44,6 +45,8 @@ def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     evaluation.check_finite(
         logits, test.ids, test.classes, network.title, "it has diverged, take another run"
     )
+    if (outputs["fc7"] == outputs["fc7"][0]).all():  # scikit-learn's t-SNE would crash
+        raise UserError(f"{network.title}: gives all test images the same fc7, it is dead; take another run")
     metrics = evaluation.multilabel_metrics(test.labels, logits, test.weights, test.classes)
     return Seen(network.title, outputs, logits, {"step": network.step, **metrics})
 
@@ -112,7 +115,7 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
     dots = embedding.mean_colors(labels, colors)
     paths = []
     for network, what in seen.items():
-        points = embedding.tsne(what.features["fc7"][rows], what.title, seed)
+        points = embedding.tsne(what.features["fc7"][rows], seed)
         title = (
             f"t-SNE of fc7, after its relu, without dropout: {len(rows):,} random test images, each in the "
             f"mean colour of its classes\n{what.title}"

@@ -28,12 +28,13 @@ def config_of(script: str) -> type:
     return module.Config
 
 
-def command_of(config: Mapping[str, Any], folder: str | None) -> str:
+def command_of(config: Mapping[str, Any], folder: str | None, baseline: str | None = None) -> str:
     """The shell command that makes a run: every setting that isn't its script's default, and its folder.
 
     Args:
         config: of a run's config.json, or Task 5's analysis.json.
         folder: the model directory; None for Task 5, which has none.
+        baseline: of a run with mixup, the model directory that it was compared with, where that is known.
 
     Returns:
         For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1 --model_dir runs/again".
@@ -56,9 +57,9 @@ def command_of(config: Mapping[str, Any], folder: str | None) -> str:
         parts.append(
             " ".join([flag, *(() if isinstance(value, bool) else map(shlex.quote, map(str, values)))])
         )
-    if script == "06_mixup":  # where its baseline is isn't in config.json
+    if script == "06_mixup":
         task = "TASK_4" if settings["network"] == "vgg16" else "TASK_2"
-        parts.append(f"--baseline_dir RUN_OF_{task}")
+        parts.append(f"--baseline_dir {shlex.quote(baseline or f'RUN_OF_{task}')}")
     if folder is not None:
         parts.append(f"--model_dir {shlex.quote(folder)}")
     return " ".join(parts)

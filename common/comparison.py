@@ -50,10 +50,17 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
         )
     own = ours["resumable_settings"]
     planned = {*range(own["eval_every"], own["steps"], own["eval_every"]), own["steps"]}
-    if planned.isdisjoint(line["step"] for line in run_files.read_metrics(baseline)):
+    made = [line["step"] for line in run_files.read_metrics(baseline)]
+    if planned.isdisjoint(made):
         raise UserError(
             f"{baseline}: was evaluated at none of the iterations that {model_dir} will be; give "
             "--eval_every and --steps like its own"
+        )
+    if made[-1] < own["steps"]:
+        print(
+            f"{baseline}: stands at iteration {made[-1]:,} of {own['steps']:,}; the figures will compare as "
+            "far as it has got by then, and this command, repeated, draws them anew",
+            flush=True,
         )
 
 
@@ -73,14 +80,18 @@ def _at(steps: Collection[int], evaluations: Sequence[Mapping[str, Any]]) -> lis
 
 
 def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
-    """Curves and AP per class of a run with mixup and its baseline, at the iterations they have in common.
+    """Compares a run with mixup and its baseline at the iterations they have in common.
+
+    Draws their curves and their AP per class, and writes comparison.json: the "name" of the baseline's
+    folder, and of "mixup" and "baseline" the last line of metrics.jsonl at an iteration that both have.
 
     Args:
         model_dir: of the run.
         baseline: model directory of its baseline.
 
     Returns:
-        The files, in the run's figures/; of several workers the first alone makes them.
+        The figures, in the run's figures/, and comparison.json; of several workers the first alone makes
+        them.
 
     Raises:
         UserError: the two have no iteration in common.
@@ -90,14 +101,21 @@ def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
     ours, theirs = run_files.read_metrics(model_dir), run_files.read_metrics(baseline)
     common = {line["step"] for line in ours} & {line["step"] for line in theirs}
     if not common:
-        raise UserError(f"{baseline}: was evaluated at none of the iterations of {model_dir}")
+        raise UserError(
+            f"{baseline}: was evaluated at none of the iterations of {model_dir}; give --baseline_dir another"
+        )
     config = run_files.read_config(model_dir)
     title = f"{network_of(config)[1]} and its baseline {baseline.resolve().name}\n{describe_data(config)}"
+    last = ours[-1]["step"]
     ours, theirs = _at(common, ours), _at(common, theirs)
+    if ours[-1]["step"] < last:
+        title += f"\nup to iteration {ours[-1]['step']:,} of {last:,}, the last that the baseline has too"
     folder = model_dir / "figures"
+    compared = {"name": baseline.resolve().name, "mixup": ours[-1], "baseline": theirs[-1]}
     return [
         _curves(ours, theirs, title, folder / "with_baseline.png"),
         paired_ap(ours[-1], theirs[-1], "mixup", "baseline", title, folder / "ap_with_baseline.png"),
+        run_files.write_json(model_dir / "comparison.json", compared),
     ]
 
 
@@ -115,11 +133,11 @@ def _curves(
     ):  # fmt: skip
         steps = [line["step"] for line in lines]
         label = f"{name}, training{kind}"
-        losses.plot(steps, [line["train_loss"] for line in lines], "--", color=color, label=label)
+        losses.plot(steps, [line["train_loss"] for line in lines], ".--", color=color, label=label)
         losses.plot(steps, [line["test_loss"] for line in lines], ".-", color=color, label=f"{name}, test")
         plot_score(scores, lines, "mAP", ".-", color=color, label=f"{name}, test")
         label = f"{name}, training images as they are"
-        plot_score(scores, lines, "train_sample_mAP", "--", color=color, label=label)
+        plot_score(scores, lines, "train_sample_mAP", ".--", color=color, label=label)
     guessing = theirs[-1]["mAP_guessing"]
     scores.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
     losses.set(title="training: mean since the point before")
@@ -128,5 +146,7 @@ def _curves(
     scores.set_ylim(bottom=0)
     for axes in (losses, scores):
         axes.legend()
+        axes.set_xlim(left=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     return save(figure, path)

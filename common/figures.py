@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 
 from common.errors import UserError
 from common.input import Examples
+from common.score_titles import SCORE_TITLES
 
+_VOC2007_TEST = 4_952  # images, as published
 _SIZE = (8, 5)  # inches
 _DPI = 120
 _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that no line strikes text through
@@ -163,10 +165,11 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
 def paired_ap(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str, other: str, title: str, path: Path
 ) -> Path:
-    """AP per class of two evaluations, sorted by how much higher the first is.
+    """AP per class of two evaluations, sorted by how much higher the first is, beside guessing.
 
     Args:
-        ours, theirs: with "AP", "mAP" and "step", as in metrics.jsonl; of the same classes.
+        ours, theirs: with "AP", "AP_guessing", "mAP" and "step", as in metrics.jsonl; of the same test images
+            and classes.
         name, other: what they are of.
         title: of what data.
         path: PNG to write.
@@ -181,20 +184,27 @@ def paired_ap(
     ):  # fmt: skip
         label = f"{label}, iteration {lines['step']:,}, mAP {lines['mAP']:.3f}"
         axes.barh(rows + shift, [lines["AP"][one] for one in classes], 0.4, label=label, color=color)
+    guessing = [theirs["AP_guessing"][one] for one in classes]
+    axes.plot(guessing, rows, "|", color="black", markersize=16, label="guessing")
     axes.set_yticks(rows, [f"{one}  {gains[one]:+.3f}" for one in classes])
     axes.set(title=f"Test AP per class: {name} and {other}\n{title}", xlabel="average precision", xlim=(0, 1))
     axes.set_ylabel(f"class, and how much higher {name} is")
     axes.margins(y=0.01)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3)  # below, for bars are everywhere
     axes.grid(axis="x", alpha=0.3)
     return save(figure, path)
 
 
 def describe_data(config: Mapping[str, Any]) -> str:
-    """From a run's config.json, for example "VOC2007 (5,011 trainval / 4,952 test images)"."""
-    data = config["data"]
-    sizes = " / ".join(f"{split['images']:,} {name}" for name, split in data["splits"].items())
-    return f"{data['name']} ({sizes} images)"
+    """From a run's config.json, for example "VOC2007 (5,011 trainval / 4,952 test images)".
+
+    Of other photos in its folder it says so, as no published figure compares with theirs.
+    """
+    name, splits = config["data"]["name"], config["data"]["splits"]
+    sizes = " / ".join(f"{described['images']:,} {split}" for split, described in splits.items())
+    if name == "VOC2007" and splits["test"]["images"] != _VOC2007_TEST:
+        name = "VOC, not 2007's split"
+    return f"{name} ({sizes} images)"
 
 
 def multilabel_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: Path) -> list[Path]:
@@ -205,11 +215,7 @@ def multilabel_figures(evaluations: Sequence[Mapping[str, Any]], title: str, fol
         folder: to write to.
     """
     last = evaluations[-1]
-    scores = {
-        "mAP": "test mAP",
-        "mAP_11point": "test mAP, VOC 2007's 11 points",
-        "train_sample_mAP": "mAP of a sample of the training images",
-    }
+    scores = {name: SCORE_TITLES[name] for name in ("mAP", "mAP_11point", "train_sample_mAP")}
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
         score_curves(evaluations, scores, last["mAP_guessing"], title, folder / "mAP.png"),
@@ -224,10 +230,7 @@ def digit_figures(evaluations: Sequence[Mapping[str, Any]], title: str, folder: 
         evaluations, title, folder: as for `multilabel_figures`.
     """
     counts = evaluations[-1]["confusion"]
-    scores = {
-        "accuracy": "test accuracy",
-        "train_sample_accuracy": "accuracy of a sample of the training images",
-    }
+    scores = {name: SCORE_TITLES[name] for name in ("accuracy", "train_sample_accuracy")}
     return [
         loss_curves(evaluations, title, folder / "loss.png"),
         score_curves(evaluations, scores, 1 / len(counts), title, folder / "accuracy.png"),

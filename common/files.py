@@ -2,10 +2,27 @@
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from common.errors import UserError
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder, and in it a file that is gone again at once.
+
+    Raises:
+        UserError: it can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror}); give another folder") from error
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ class Question:
         figures: names of files in the analysis' folder, or of those in a run's figures/ that can't be drawn
             from its log.
         arguments: what the script takes.
+        accuracy_after: iterations whose test accuracy is asked for, besides that of the last.
     """
 
     title: str
@@ -21,6 +22,7 @@ class Question:
     script: str
     figures: tuple[str, ...] = ()
     arguments: str = "--data_dir $DATA_DIR"
+    accuracy_after: tuple[int, ...] = ()
 
 
 QUESTIONS = (
@@ -31,6 +33,7 @@ QUESTIONS = (
         "00_mnist",
         ("mistakes.png", "training.png"),
         "--data_dir FOLDER_OF_THE_FOUR_FILES",
+        (20_000,),
     ),
     Question(
         "Q1.1 to Q1.3: the small network on PASCAL VOC",

@@ -7,6 +7,7 @@ checkpoint, ckpt-* weights, momentum, step: `common.checkpoints`
 events.out.*       TensorBoard: `common.summaries`
 snapshots/         conv1 weights at chosen steps: `common.snapshots`
 figures/           PNG: `common.run_figures`
+comparison.json    of a run with mixup: `common.comparison`
 """
 
 import dataclasses

@@ -2,14 +2,18 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
+from keras.initializers import Constant as constant
 from matplotlib.colors import same_color
 from PIL import Image
 
 from common import analysis, analysis_figures, features, figures
 from common.embedding import NO_CLASS
+from common.errors import UserError
 from common.input import Examples
+from common.trained import Trained
 
 CLASSES = ("cat", "dog", "person")
 
@@ -55,6 +59,7 @@ def seen(
     name: str, by_layer: dict[str, np.ndarray], ap: dict[str, float], step: int, logit: float
 ) -> analysis.Seen:
     evaluation = {"step": step, "mAP": float(np.mean(list(ap.values()))), "AP": ap}
+    evaluation["AP_guessing"] = dict.fromkeys(ap, 0.125)
     return analysis.Seen(name, by_layer, np.full((12, 3), logit), evaluation)
 
 
@@ -67,6 +72,44 @@ def both() -> dict[str, analysis.Seen]:
         "caffenet": seen("CaffeNet, x", {"pool5": mixed, "fc7": apart}, {"cat": 0.5, "dog": 0.25}, 600, 0.0),
         "vgg16": seen("VGG-16, y", {"pool5": mixed[::-1], "fc7": mixed}, {"cat": 0.7, "dog": 0.8}, 400, 1.0),
     }
+
+
+def small_network(fc8_bias: float, fc7_kernel: str = "glorot_uniform") -> Trained:
+    """On 8 x 8 pixels, with the layers that Task 5 looks at."""
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3), dtype="uint8"),
+            keras.layers.Rescaling(1.0, dtype="float32"),
+            keras.layers.MaxPooling2D(4, name="pool5"),
+            keras.layers.Flatten(),
+            # Of 0.1 in float32, alike in all rows, the standard deviation isn't 0.
+            keras.layers.Dense(5, kernel_initializer=fc7_kernel, bias_initializer=constant(0.1), name="fc7"),
+            keras.layers.Dense(3, bias_initializer=constant(fc8_bias), name="fc8"),
+        ]
+    )
+    settings = {"script": "02_pascal_alexnet"}
+    data = {"name": "noise", "splits": {"test": {"images": 12}}}
+    return Trained(model, 7, {"settings": settings, "data": data})
+
+
+def test_a_network_is_looked_at_once(split):
+    network = small_network(0.5)
+    seen = analysis.look(network, split, 5)
+    crops = split.images[:, 28:36, 28:36].astype(np.float32)
+    np.testing.assert_allclose(seen.features["pool5"], crops[:, :2, :2].reshape(12, -1))
+    np.testing.assert_allclose(seen.logits, network.model(split.images[:, 28:36, 28:36]), rtol=1e-5)
+    assert seen.evaluation["step"] == 7 and seen.evaluation["AP"].keys() == set(CLASSES)
+    assert seen.title == "CaffeNet, iteration 7, noise (12 test images)"
+
+
+def test_a_network_without_finite_scores_is_refused(split):
+    with pytest.raises(UserError, match="it has diverged, take another run"):
+        analysis.look(small_network(np.nan), split, 5)
+
+
+def test_a_dead_network_is_refused(split):
+    with pytest.raises(UserError, match="^CaffeNet, iteration 7, .*: gives all test images the same fc7"):
+        analysis.look(small_network(0.5, "zeros"), split, 5)
 
 
 def test_shares_of_neighbours_are_of_their_network_their_layer_and_their_images(both, split, drawn, tmp_path):
@@ -123,7 +166,7 @@ def test_shares_that_no_label_decides_are_unknown(both, split, drawn, tmp_path):
 
 def test_dots_thumbnails_and_vectors_are_of_the_same_images(both, split, drawn, tmp_path, monkeypatch):
     """6 of the 12, so that a row of the projector isn't a row of the split."""
-    monkeypatch.setattr(analysis.embedding, "tsne", lambda vectors, title, seed: vectors)
+    monkeypatch.setattr(analysis.embedding, "tsne", lambda vectors, seed: vectors)
     paths = analysis.map_of_fc7(both, split, 6, 1, tmp_path)
     assert [path.name for path in paths] == ["tsne_caffenet.png", "tsne_vgg16.png", "projector"]
     metadata = (tmp_path / "projector" / "metadata.tsv").read_text().splitlines()
@@ -141,7 +184,7 @@ def test_dots_thumbnails_and_vectors_are_of_the_same_images(both, split, drawn, 
     expected = [kinds[min(row // 4, 2) if row < 11 else 3] for row in rows]
     for network, name in (("caffenet", "CaffeNet"), ("vgg16", "VGG-16")):
         vectors = both[network].features["fc7"][rows]
-        stored = np.fromfile(tmp_path / "projector" / f"{name}_fc7.bytes", np.float32).reshape(6, 2)
+        stored = np.loadtxt(tmp_path / "projector" / f"{name}_fc7.tsv", np.float32)
         np.testing.assert_array_equal(stored, vectors)
         axes = drawn[f"tsne_{network}.png"].axes[0]
         dots = axes.collections[0]

@@ -69,8 +69,9 @@ def test_conv1_is_shown_at_each_stage_with_what_it_has_changed(drawn, tmp_path):
 
 
 def test_classes_are_sorted_by_their_gain_the_largest_on_top(drawn, tmp_path):
-    ours = {"step": 400, "mAP": 0.6, "AP": {"cat": 0.7, "dog": 0.6, "sofa": 0.4}}
-    theirs = {"step": 600, "mAP": 0.4, "AP": {"cat": 0.6, "dog": 0.1, "sofa": 0.5}}
+    guessing = {"AP_guessing": {"cat": 0.3, "dog": 0.2, "sofa": 0.1}}
+    ours = {"step": 400, "mAP": 0.6, "AP": {"cat": 0.7, "dog": 0.6, "sofa": 0.4}, **guessing}
+    theirs = {"step": 600, "mAP": 0.4, "AP": {"cat": 0.6, "dog": 0.1, "sofa": 0.5}, **guessing}
     figures.paired_ap(ours, theirs, "VGG-16", "CaffeNet", "x", tmp_path / "x.png")
     (axes,) = drawn[0].axes
     assert [text.get_text() for text in axes.get_yticklabels()] == [
@@ -78,8 +79,13 @@ def test_classes_are_sorted_by_their_gain_the_largest_on_top(drawn, tmp_path):
     ]  # fmt: skip
     widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
     assert widths == [[0.4, 0.7, 0.6], [0.5, 0.6, 0.1]]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["VGG-16, iteration 400, mAP 0.600", "CaffeNet, iteration 600, mAP 0.400"]
+    assert axes.lines[0].get_xydata().tolist() == [[0.1, 0], [0.3, 1], [0.2, 2]]
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert sorted(labels) == [
+        "CaffeNet, iteration 600, mAP 0.400",
+        "VGG-16, iteration 400, mAP 0.600",
+        "guessing",
+    ]
 
 
 def test_hardest_and_easiest_show_their_worst_mistakes_with_probabilities(split, drawn, tmp_path):

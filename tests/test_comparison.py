@@ -39,6 +39,7 @@ def write_run(
     for step in steps:
         line = {"step": step, "train_loss": train_loss, "test_loss": test_loss, "mAP": mAP}
         line |= {"mAP_guessing": 0.1, "AP": {"cat": 0.1 + step / 1000, "dog": 0.3}}
+        line |= {"AP_guessing": {"cat": 0.05, "dog": 0.15}}
         run_files.append_metrics(folder, line | ({"train_sample_mAP": mAP + 0.3} if sampled else {}))
     return folder
 
@@ -76,8 +77,8 @@ def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, monkeypatch)
     assert scores["mixup, training images as they are"] == [[10, 0.5], [20, 0.5]]
     assert scores["baseline, training images as they are"] == [[10, 0.6], [20, 0.6]]
     assert [height for _, height in scores["guessing, 0.100"]] == [0.1, 0.1]
-    labels = [text.get_text() for text in bars.axes[0].get_legend().get_texts()]
-    assert labels == ["mixup, iteration 20, mAP 0.200", "baseline, iteration 20, mAP 0.300"]
+    labels = {text.get_text() for text in bars.legends[0].get_texts()}
+    assert labels == {"mixup, iteration 20, mAP 0.200", "baseline, iteration 20, mAP 0.300", "guessing"}
 
 
 def test_a_baseline_of_an_earlier_version_has_no_curve_of_training_images(tmp_path, monkeypatch):
@@ -118,8 +119,34 @@ def test_training_losses_are_means_over_the_same_iterations_however_often_each_w
 def test_figures_are_written_into_the_runs_folder(tmp_path):
     run, baseline = write_run(tmp_path / "run", (10, 20), **MIXUP), write_run(tmp_path / "baseline", (10, 20))
     paths = comparison.write_figures(run, baseline)
-    assert [path.name for path in paths] == ["with_baseline.png", "ap_with_baseline.png"]
-    assert all(path.parent == run / "figures" and path.stat().st_size > 10_000 for path in paths)
+    *drawn, compared = paths
+    assert [path.name for path in drawn] == ["with_baseline.png", "ap_with_baseline.png"]
+    assert all(path.parent == run / "figures" and path.stat().st_size > 10_000 for path in drawn)
+    assert compared == run / "comparison.json"
+    found = json.loads(compared.read_text())
+    assert found["name"] == "baseline" and found["mixup"] == run_files.read_metrics(run)[-1]
+    assert found["baseline"] == run_files.read_metrics(baseline)[-1]
+
+
+def test_a_single_iteration_in_common_is_seen(tmp_path, monkeypatch):
+    run, baseline = write_run(tmp_path / "run", (20,), **MIXUP), write_run(tmp_path / "baseline", (20,))
+    drawn = []
+    monkeypatch.setattr(comparison, "save", lambda figure, path: drawn.append(figure) or path)
+    comparison.write_figures(run, baseline)
+    lines = [line for axes in drawn[0].axes for line in axes.lines if len(line.get_xdata()) == 1]
+    assert len(lines) == 8 and all(line.get_marker() == "." for line in lines)
+
+
+def test_a_baseline_that_ends_earlier_is_said_before_and_in_the_figures(tmp_path, monkeypatch, capsys):
+    run, baseline = write_run(tmp_path / "run", (10, 20), **MIXUP), write_run(tmp_path / "baseline", (5, 10))
+    comparison.check_baseline(run, baseline)
+    assert f"{baseline}: stands at iteration 10 of 20; the figures will" in capsys.readouterr().out
+    drawn = []
+    for module in (comparison, figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)
+    comparison.write_figures(run, baseline)
+    for title in (drawn[0].get_suptitle(), drawn[1].axes[0].get_title()):
+        assert "up to iteration 10 of 20, the last that the baseline has too" in title
 
 
 def test_runs_without_a_common_iteration_are_refused(tmp_path):
@@ -171,9 +198,10 @@ def test_a_damaged_or_old_config_of_the_baseline_is_one_line(tmp_path, text):
         comparison.check_baseline(run, baseline)
 
 
-def test_a_baseline_that_was_evaluated_at_other_iterations_is_refused_before_training(tmp_path):
+def test_a_baseline_that_was_evaluated_at_other_iterations_is_refused_before_training(tmp_path, capsys):
     run = write_run(tmp_path / "run", (), **MIXUP)
     comparison.check_baseline(run, write_run(tmp_path / "one_in_common", (7, 15, 40)))
+    assert capsys.readouterr().out == ""
     uneven = write_run(tmp_path / "uneven", (), **MIXUP)
     config = json.loads((uneven / "config.json").read_text())
     config["resumable_settings"]["steps"] = 23  # the last is evaluated too

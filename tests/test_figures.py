@@ -147,6 +147,19 @@ def test_data_is_described_by_its_splits(written):
     assert figures.describe_data(config) == "coloured noise (37 train / 23 test images)"
 
 
+@pytest.mark.parametrize(
+    ("trainval", "test", "described"),
+    [
+        (5_011, 4_952, "VOC2007 (5,011 trainval / 4,952 test images)"),
+        (5_010, 4_952, "VOC2007 (5,010 trainval / 4,952 test images)"),  # with --skip_bad_images
+        (3_687, 1_406, "VOC, not 2007's split (3,687 trainval / 1,406 test images)"),
+    ],
+)
+def test_other_photos_in_the_folder_of_voc_2007_are_told_from_it(trainval, test, described):
+    splits = {"trainval": {"images": trainval}, "test": {"images": test}}
+    assert figures.describe_data({"data": {"name": "VOC2007", "splits": splits}}) == described
+
+
 def test_the_most_confident_mistakes_come_first_and_right_guesses_not_at_all(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)

@@ -160,6 +160,14 @@ def test_share_1_is_the_baselines_loss_to_the_bit(batch, logits):
     assert loss.numpy().tobytes() == baseline.numpy().tobytes()
 
 
+def test_pixels_of_share_1_are_the_images_own(batch, monkeypatch):
+    monkeypatch.setattr(mixup, "draw_shares", lambda alpha, count, key: tf.ones(count))
+    for one_share in (False, True):
+        mixtures, labels, _ = mix(batch, one_share=one_share)
+        np.testing.assert_array_equal(mixtures, batch[0])
+        np.testing.assert_array_equal(labels.share, np.ones((BATCH, 1)))
+
+
 def test_an_ignored_label_of_either_image_never_contributes(batch, logits):
     _, labels, weights = mix(batch)
     flipped = labels._replace(

@@ -98,7 +98,57 @@ def test_runs_of_a_question_stand_side_by_side_below_their_names(tmp_path):
     write_run(tmp_path / "runs" / "two", "02_pascal_alexnet", ap_cat=0.75, seed=1)
     rows = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html")).rows
     assert rows[0] == ["", "one", "two"] and ["AP cat", "0.250", "0.750"] in rows
+    assert rows[1:3] == [["data", *[f"{NAME} (20 trainval / 10 test images)"] * 2], ["seed", "0", "1"]]
     assert ["mAP of a sample of the training images", "0.4000", "0.4000"] in rows
+
+
+def test_runs_on_other_data_and_with_other_settings_are_told_apart(tmp_path):
+    write_run(tmp_path / "runs" / "fine", "06_mixup", network="vgg16", init_from="keras")
+    demo = write_run(tmp_path / "runs" / "sample", "06_mixup", network="caffenet", learning_rate=0.5)
+    config = json.loads((demo / "config.json").read_text())
+    config["data"] = {"name": "built-in sample", "splits": {"test": {"images": 7}}}
+    (demo / "config.json").write_text(json.dumps(config))
+    rows = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html")).rows
+    assert rows[:6] == [
+        ["", "fine", "sample"],
+        ["data", f"{NAME} (20 trainval / 10 test images)", "built-in sample (7 test images)"],
+        ["network", "vgg16", "caffenet"],
+        ["init_from", "keras", ""],
+        ["learning_rate", "", "0.5"],
+        ["iterations", "20", "20"],
+    ]
+
+
+def test_mnist_has_its_accuracy_after_20_000_iterations_also_when_it_went_on(tmp_path):
+    for name, steps in (("whole", (20_000, 30_000)), ("short", (10_000,))):
+        run = write_run(tmp_path / name, "00_mnist")
+        (run / "metrics.jsonl").unlink()
+        for step in steps:
+            line = {"step": step, "train_loss": 0.3, "test_loss": 0.4, "images_per_second": 50.0}
+            line |= {"accuracy": step / 40_000, "confusion": [[1, 2], [3, 4]]}
+            run_files.append_metrics(run, line)
+    rows = Page(report.write_report([tmp_path / "whole", tmp_path / "short"], tmp_path / "x.html")).rows
+    assert ["test accuracy after 20,000", "0.5000", ""] in rows
+    assert ["test accuracy", "0.7500", "0.2500"] in rows
+
+
+def test_a_run_with_mixup_stands_beside_the_baseline_that_it_was_compared_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "runs" / "mixed", "06_mixup", network="caffenet")
+    ours, theirs = (
+        {"step": 20, "mAP": score, "mAP_guessing": 0.1, "AP": {"cat": score}, "AP_guessing": {"cat": 0.05}}
+        for score in (0.5, 0.75)
+    )
+    compared = {"name": "plain one", "mixup": ours, "baseline": theirs}
+    (run / "comparison.json").write_text(json.dumps(compared))
+    page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
+    head = page.rows.index(["", "mixed, iteration 20", "plain one, iteration 20", "gain", "guessing"])
+    assert page.rows[head + 1] == ["mAP", "0.500", "0.750", "-0.250", "0.100"]
+    assert page.rows[head + 2] == ["AP cat", "0.500", "0.750", "-0.250", "0.050"]
+    assert "--baseline_dir 'runs/plain one' --model_dir runs/mixed" in page.text
+    (run / "comparison.json").write_text("{")
+    with pytest.raises(UserError, match=r"comparison\.json: is damaged; remove it"):
+        report.find_runs([tmp_path / "runs"])
 
 
 def test_a_score_that_an_earlier_version_did_not_take_is_left_empty(tmp_path):
@@ -132,6 +182,7 @@ def test_a_folder_may_be_a_run_or_hold_runs(tmp_path):
 def write_analysis(folder: Path) -> Path:
     folder.mkdir(parents=True)
     shares = {"CaffeNet fc7": {"euclidean": 0.25, "cosine": None}}
+    guessing = {"mAP_guessing": 0.125, "AP_guessing": {"cat": 0.2, "dog": 0.05}}
     result = {
         "settings": {"script": "05_analysis", "caffenet": "runs/a", "vgg": "runs/b", "queries": 7},
         "resumable_settings": {},
@@ -140,8 +191,8 @@ def write_analysis(folder: Path) -> Path:
         "seconds": 90,
         "titles": {"caffenet": "CaffeNet, iteration 600", "vgg16": "fine-tuned VGG-16, iteration 400"},
         "AP": {
-            "caffenet": {"mAP": 0.4, "AP": {"cat": 0.5, "dog": 0.3}},
-            "vgg16": {"mAP": 0.65, "AP": {"cat": 0.7, "dog": 0.6}},
+            "caffenet": {"mAP": 0.4, "AP": {"cat": 0.5, "dog": 0.3}, **guessing},
+            "vgg16": {"mAP": 0.65, "AP": {"cat": 0.7, "dog": 0.6}, **guessing},
         },
         "neighbours_with_a_class_in_common": {
             "all": shares,
@@ -160,12 +211,13 @@ def test_an_analysis_is_shown_with_its_command_gains_shares_and_figures(tmp_path
     page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
     command = "05_analysis.py --data_dir $DATA_DIR --caffenet runs/a --vgg runs/b --queries 7 "
     assert f"python {command}--output_dir runs/05_analysis" in page.text
-    assert "10 test images; 1.5 minutes on a box" in page.text
-    head = page.rows.index(["", "fine-tuned VGG-16, iteration 400", "CaffeNet, iteration 600", "gain"])
+    assert "VOC, not 2007's split (10 test images); 1.5 minutes on a box" in page.text
+    titles = ["fine-tuned VGG-16, iteration 400", "CaffeNet, iteration 600"]
+    head = page.rows.index(["", *titles, "gain", "guessing"])
     assert page.rows[head + 1 : head + 4] == [
-        ["mAP", "0.6500", "0.4000", ""],
-        ["AP dog", "0.600", "0.300", "+0.300"],
-        ["AP cat", "0.700", "0.500", "+0.200"],
+        ["mAP", "0.650", "0.400", "+0.250", "0.125"],
+        ["AP dog", "0.600", "0.300", "+0.300", "0.050"],
+        ["AP cat", "0.700", "0.500", "+0.200", "0.200"],
     ]
     head = page.rows.index(["neighbours with a class in common", "metric", "shown", "all test images"])
     assert page.rows[head + 1 : head + 4] == [
@@ -231,9 +283,12 @@ def test_a_large_picture_becomes_a_jpeg(tmp_path):
     assert [picture.size for picture in pictures if picture.format == "JPEG"] == [(500, 600)]
 
 
-def test_the_committed_results_make_a_page():
+def test_the_committed_results_make_a_page(tmp_path):
     """Those of today's version; `find_runs` leaves out the others, and says so."""
-    runs = {run.name: run for run in report.find_runs([command_line.ROOT / "results"])}
+    results = command_line.ROOT / "results"
+    runs = {run.name: run for run in report.find_runs([results])}
+    page = Page(report.write_report([results], tmp_path / "report.html"))
+    assert all(name in page.text for name in runs) and len(page.pictures) >= 3 * len(runs)
     assert all(run.has_ended for run in runs.values())
     assert runs["demo"].command.startswith("DATA_DIR= python 02_pascal_alexnet.py ")
     tuned = "--learning_rate 0.001 --init_from vgg_16.ckpt --restore_up_to conv5_3 --model_dir runs/vgg16"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import cli, hooks
+from common import analysis, cli, hooks
 from common.errors import UserError
 from common.estimator import Estimator
 from common.mixup import mix
@@ -223,7 +223,7 @@ def test_weights_for_mixup_from_scratch_are_refused(given):
 
 
 def test_analysis_draws_everything_from_the_weights_of_both_runs(
-    voc, caffenet_run, vgg16_run, small_networks, tmp_path, capsys
+    voc, caffenet_run, vgg16_run, small_networks, tmp_path, capsys, monkeypatch
 ):
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--queries", "4"]
     arguments += ["--caffenet", str(caffenet_run), "--vgg", str(vgg16_run), "--output_dir", str(tmp_path)]
@@ -240,13 +240,23 @@ def test_analysis_draws_everything_from_the_weights_of_both_runs(
         last = read_metrics(folder)[-1]
         assert result["AP"][network]["step"] == last["step"] == 2
         assert result["AP"][network]["AP"] == pytest.approx(last["AP"], abs=1e-6)
-    data = "VOC2007 (24 trainval / 12 test images)"
+    data = "VOC, not 2007's split (24 trainval / 12 test images)"
     assert result["titles"]["caffenet"] == f"CaffeNet, iteration 2, {data}"
     assert result["titles"]["vgg16"].startswith("VGG-16 from scratch, iteration 2, ")
     (question,) = [one for one in QUESTIONS if one.script == "05_analysis"]
     assert {*question.figures} == {path.name for path in tmp_path.glob("*.png")}
     shares = result["neighbours_with_a_class_in_common"]["all"]
     assert shares.keys() == {"CaffeNet pool5", "CaffeNet fc7", "VGG-16 pool5", "VGG-16 fc7"}
+
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    monkeypatch.setattr(analysis.evaluation, "check_finite", has_diverged)
+    with pytest.raises(UserError, match="it has diverged"):
+        load("05_analysis.py").main(arguments)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def has_diverged(*arguments: object) -> None:
+    raise UserError("it has diverged")
 
 
 def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_data(
