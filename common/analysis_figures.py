@@ -42,20 +42,22 @@ def conv1_filters(kernels: Mapping[int, np.ndarray], title: str, path: Path) -> 
     """
     (first, start), *later = kernels.items()
     columns = 1 + len(later)
-    figure = Figure((4.2 * columns, 12.8), layout="constrained")
+    figure = Figure((2.4 * columns, 8.2), layout="constrained")
     figure.suptitle(f"conv1 filters: {title}\nmiddle grey is 0, each sheet is scaled by its strongest weight")
     above, below = figure.subplots(2, columns)
     for axes in (*above, *below):
         axes.set_axis_off()
     for axes, (step, kernel) in zip(above, kernels.items(), strict=True):
         axes.imshow(_tile(kernel, 8), interpolation="nearest")
-        axes.set_title(f"iteration {step:,}\nstrongest weight {np.abs(kernel).max():.3f}")
+        axes.set_title(f"iteration {step:,}\nstrongest weight {np.abs(kernel).max():.3f}", fontsize=9)
     for axes, (step, kernel) in zip(below[1:], later, strict=True):
         change = kernel - start
         axes.imshow(_tile(change, 8), interpolation="nearest")
         size = np.linalg.norm(change) / np.linalg.norm(start)
+        strongest = np.abs(change).max()
         axes.set_title(
-            f"change from {first:,} to {step:,}: {size:.1%} of the norm\nstrongest {np.abs(change).max():.3f}"
+            f"change from {first:,} to {step:,}:\n{size:.1%} of the norm\nstrongest {strongest:.3f}",
+            fontsize=9,
         )
     return save(figure, path)
 
@@ -78,7 +80,8 @@ def nearest_neighbours(
     """
     count = next(iter(found.values()))[0].shape[1]
     widths = [1.0] + [one for _ in found for one in (0.25, *[1.0] * count)]
-    figure = Figure((max(1.6 * sum(widths), 9), 2.0 * len(queries) + 1.2), layout="constrained")
+    # As small as a page shows it whole, so that what is written below the images stays readable.
+    figure = Figure((max(1.05 * sum(widths), 9), 1.55 * len(queries) + 1.2), layout="constrained")
     shares = {metric: features.share_in_common(alike) for metric, (_, alike) in found.items()}
     described = [f"{metric} {'unknown' if s is None else f'{s:.0%}'}" for metric, s in shares.items()]
     figure.suptitle(
@@ -108,7 +111,7 @@ def _show(axes: Axes, test: Examples, index: int, frame: str) -> None:
     axes.imshow(test.images[index])
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(_caption(test, index, 20), fontsize=7)
+    axes.set_xlabel(_caption(test, index, 16), fontsize=8)
     for spine in axes.spines.values():
         spine.set(color=frame, linewidth=2.5)
 

@@ -31,7 +31,8 @@ def test_every_score_in_the_readmes_table_stands_in_the_log_that_its_row_links()
     rows = [line for line in rest.partition(results_table.END)[0].splitlines() if "metrics.jsonl" in line]
     assert rows
     for row in rows:
-        _, steps, scores, guessing, of_ten, _, links = [cell.strip() for cell in row.strip("|").split("|")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        _, steps, scores, guessing, of_ten, guessing_of_ten, links = cells
         logs = re.findall(r"\((results/[^)]+)\)", links)
         assert len(logs) == len(scores.split())
         for number, log in enumerate(logs):
@@ -43,8 +44,40 @@ def test_every_score_in_the_readmes_table_stands_in_the_log_that_its_row_links()
                 assert guessing == f"{line['mAP_guessing']:.3f}"
                 mean = sum(line["AP"][name] for name in TEN) / 10
                 assert of_ten.split()[number] == f"{mean:.3f}"
+                assert guessing_of_ten == f"{sum(line['AP_guessing'][name] for name in TEN) / 10:.3f}"
             else:
                 assert guessing == "0.100" and len(line["confusion"]) == 10
+
+
+SOLVER = {"batch_size": 10, "learning_rate": 0.001, "decay_rate": 0.5, "momentum": 0.9, "dropout": 0.5}
+FROM_SCRATCH = SOLVER | {"decay_steps": 10_000}
+FINE_TUNED = SOLVER | {"script": "04_pascal_vgg16_finetune", "decay_steps": 1_000, "restore_up_to": "conv5_3"}
+SETTINGS = {
+    "Task 0, MNIST": {"script": "00_mnist", "batch_size": 100, "learning_rate": 0.001},
+    "Task 1, two layers": {"script": "01_pascal", "batch_size": 100, "learning_rate": 0.001},
+    "Task 2, CaffeNet": FROM_SCRATCH | {"script": "02_pascal_alexnet", "init": "gaussian"},
+    "Task 2, in float32": FROM_SCRATCH | {"script": "02_pascal_alexnet", "init": "gaussian"},
+    "Task 3, VGG-16 from scratch": FROM_SCRATCH | {"script": "03_pascal_vgg16", "init": "xavier"},
+    "Task 3, with N(0, 0.01)": FROM_SCRATCH | {"script": "03_pascal_vgg16", "init": "gaussian"},
+    "Task 4, fine-tuned, rate 0.001": FINE_TUNED | {"init": "caffe"},
+}
+
+
+def test_the_runs_of_each_row_are_what_its_name_says():
+    """By their config.json; earlier versions' doesn't name the script, nor keeps the splits apart."""
+    assert {name for name, _, _ in results_table.ROWS} == SETTINGS.keys()
+    for name, folders, steps in results_table.ROWS:
+        for seed, folder in enumerate(folders):
+            config = json.loads((results_table.ROOT / "results" / folder / "config.json").read_text())
+            made = {"script": SETTINGS[name]["script"]} | config["settings"]
+            for setting, value in (SETTINGS[name] | {"seed": seed}).items():
+                assert made[setting] == value, (folder, setting)
+            assert steps[-1] <= config["resumable_settings"]["steps"]
+            precision_of_run = config["environment"].get("precision", made["precision"])
+            assert (precision_of_run == "float32") == (name.endswith("float32") or folder == "vgg16-dead")
+            splits = config["data"].get("splits", config["data"])
+            sizes = [splits[name]["images"] for name in splits if name != "name"]
+            assert sizes == ([60_000, 10_000] if "MNIST" in name else [3_687, 1_406])
 
 
 def test_the_curves_of_vgg16_are_those_of_their_logs():
