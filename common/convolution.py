@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from common import device, winograd
+from common import device, scopes, winograd
 
 # With fewer, 64 in VGG-16, the transforms take longer than the multiplications that they save.
 _FEWEST_FILTERS = 128
@@ -40,15 +40,16 @@ class Conv2D(keras.layers.Conv2D):
         convolve = super().convolution_op
         if not self._fits_winograd():
             return convolve(inputs, kernel)
-        kernel = tf.convert_to_tensor(kernel)
+        kernel, layer = tf.convert_to_tensor(kernel), tf.get_current_name_scope()
         if self.filters >= _FEWEST_FILTERS:
             return winograd.convolve(inputs, kernel)
 
         @tf.custom_gradient
         def with_kernel_gradient(images: tf.Tensor, kernel: tf.Tensor):
             def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                of_images = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(images), strides=1)
-                return of_images, winograd.kernel_gradient(images, upstream, self.kernel_size[0])
+                with scopes.of_gradient(layer):
+                    of_images = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(images), strides=1)
+                    return of_images, winograd.kernel_gradient(images, upstream, self.kernel_size[0])
 
             return convolve(images, kernel), gradients
 

@@ -122,7 +122,9 @@ class Estimator:
             images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
         ) -> tuple[tf.Tensor, list[tf.Tensor]]:
             with tf.GradientTape() as tape:
-                loss = self._loss(labels, self.model(images, training=True), weights)
+                logits = self.model(images, training=True)
+                with tf.name_scope("loss"):
+                    loss = self._loss(labels, logits, weights)
             gradients = tape.gradient(loss, variables)
             self.optimizer.apply(gradients, variables)  # sums them over the replicas
             return loss, gradients if keep_gradients else []

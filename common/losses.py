@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from common import scopes
 from common.distribution import sum_over_replicas
 from common.mixup import Mixed, MixedWeights
 
@@ -60,10 +61,13 @@ def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     could then part from its repetition.
     """
 
+    scope = tf.get_current_name_scope()
+
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Probability - label; for 0 and 1 without a difference of numbers that are almost equal.
-        of_logits = (1 - labels) * tf.sigmoid(logits) - labels * tf.sigmoid(-logits)
-        return -upstream * logits, upstream * of_logits
+        with scopes.of_gradient(scope):
+            # Probability - label; for 0 and 1 without a difference of numbers that are almost equal.
+            of_logits = (1 - labels) * tf.sigmoid(logits) - labels * tf.sigmoid(-logits)
+            return -upstream * logits, upstream * of_logits
 
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), gradients
 

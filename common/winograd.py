@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.polynomial import polynomial
 
+from common import scopes
+
 # In a profile of a training step, what belongs to each stands under this name.
 FORWARD_SCOPE, IMAGES_SCOPE, KERNEL_SCOPE = "winograd", "winograd_images_gradient", "winograd_kernel_gradient"
 
@@ -169,17 +171,18 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """
     channels, filters = kernel.shape[2:]
     transforms = _TRANSFORMS[kernel.shape[0]]
+    layer = tf.get_current_name_scope()
     with tf.name_scope(FORWARD_SCOPE):
         tiles = _from_images(images, transforms)
         kernels = tf.reshape(tf.transpose(kernel, [0, 1, 3, 2]), [-1, filters, channels])
         convolved = _convolve(tiles, _transform(transforms.from_kernel, kernels), images.shape, transforms)
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.name_scope(IMAGES_SCOPE):
+        with scopes.of_gradient(layer), tf.name_scope(IMAGES_SCOPE):
             # A convolution with the kernel upside down and mirrored, in which filters become channels.
             kernels = _transform(transforms.from_kernel[:, ::-1], tf.reshape(kernel, [-1, channels, filters]))
             of_images = _convolve(_from_images(upstream, transforms), kernels, upstream.shape, transforms)
-        with tf.name_scope(KERNEL_SCOPE):
+        with scopes.of_gradient(layer), tf.name_scope(KERNEL_SCOPE):
             return of_images, _kernel_gradient(tiles, upstream, transforms)
 
     return convolved, gradients

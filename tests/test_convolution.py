@@ -81,6 +81,31 @@ def test_in_a_graph_any_batch_size_will_do(avx2_alone, filters, kernel_size):
 
 
 @pytest.mark.parametrize("filters", FILTERS)
+def test_in_tensorboards_graph_a_layers_gradient_is_a_box_of_its_own(avx2_alone, filters):
+    """As TensorFlow's own are, beside which this is nothing but the sum that is differentiated."""
+    network = keras.Sequential([keras.Input((7, 9, 4)), make_layer(convolution.Conv2D, filters)], name="net")
+    kernel = network.layers[0].kernel
+
+    def gradient(images: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            output = network(images)
+            with tf.name_scope("loss"):
+                loss = tf.reduce_sum(output)
+        return tape.gradient(loss, kernel.value)
+
+    graph = tf.function(gradient, autograph=False).get_concrete_function(make_images()).graph
+    computing = [
+        one.name for one in graph.get_operations() if one.type in ("MatMul", "BatchMatMulV2", "Conv2D")
+    ]
+    of_gradient = [name for name in computing if winograd.KERNEL_SCOPE in name]
+    assert of_gradient and all(name.startswith("gradient_tape/") for name in of_gradient)
+    ((network_box, layer_box),) = {
+        tuple(name.removeprefix("gradient_tape/").split("/")[:2]) for name in computing
+    }
+    assert network_box.startswith("net") and layer_box.startswith("conv1_1")
+
+
+@pytest.mark.parametrize("filters", FILTERS)
 def test_replicas_sum_up_to_the_gradients_of_the_whole(avx2_alone, filters):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
