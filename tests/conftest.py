@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,20 @@ def half(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("half")
     tiny_run.run(folder, 30)
     return folder
+
+
+@pytest.fixture(scope="session")
+def forty(tmp_path_factory) -> Path:
+    """40 of them."""
+    folder = tmp_path_factory.mktemp("forty")
+    tiny_run.run(folder, 40)
+    return folder
+
+
+@pytest.fixture
+def thirty(half, tmp_path) -> Path:
+    """A copy of the 30 steps of `half`, to go on with or to harm."""
+    return Path(shutil.copytree(half, tmp_path / "thirty"))
 
 
 @dataclass(frozen=True)

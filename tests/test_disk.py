@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.image_cache import cached_images
 from common.trained import Trained
 from tests import tiny_run
-from tests.test_estimator import assert_same_run, child
+from tests.runs import assert_same_run, child
 
 MEGABYTE = 1 << 20
 
