@@ -59,12 +59,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "caffenet": analysis.look(caffenet, test, config.eval_batch_size),
         "vgg16": analysis.look(vgg, test, config.eval_batch_size),
     }
+    embedded = analysis.embed_fc7(seen, test, config.tsne_images, config.seed)
     # It is written at the end: where it is, it and the figures are of the same weights.
     (folder / "analysis.json").unlink(missing_ok=True)
     paths = [analysis_figures.conv1_filters(stages, caffenet.title, folder / "conv1.png")]
     shares, more = analysis.neighbours(seen, test, config.queries, config.neighbours, config.seed, folder)
     paths += more
-    paths += analysis.map_of_fc7(seen, test, config.tsne_images, config.seed, folder)
+    paths += analysis.map_of_fc7(seen, test, embedded, folder)
     paths += analysis.scores(seen, test, folder)
 
     result = {

@@ -8,7 +8,6 @@ import numpy as np
 
 from common import analysis_figures, augment, embedding, evaluation, features, figures
 from common.captions import describe_batch
-from common.errors import UserError
 from common.input import EvalInput, Examples
 from common.task_networks import NETWORK_TITLES
 from common.trained import Trained
@@ -37,7 +36,7 @@ def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     """Shows a network the centre crops of a split, once.
 
     Raises:
-        UserError: a logit is NaN or infinite, or fc7 is the same for all images.
+        UserError: a logit is NaN or infinite.
     """
     test_input = EvalInput(test, batch_size, lambda images: augment.center_crop(images, network.size))
     outputs = features.extract(network.model, (*LAYERS, "fc8"), test_input)
@@ -45,8 +44,6 @@ def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     evaluation.check_finite(
         logits, test.ids, test.classes, network.title, "it has diverged, take another run"
     )
-    if (outputs["fc7"] == outputs["fc7"][0]).all():  # scikit-learn's t-SNE would crash
-        raise UserError(f"{network.title}: gives all test images the same fc7, it is dead; take another run")
     metrics = evaluation.multilabel_metrics(test.labels, logits, test.weights, test.classes)
     return Seen(network.title, outputs, logits, {"step": network.step, **metrics})
 
@@ -96,17 +93,47 @@ def neighbours(
     return shares, paths
 
 
-def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, folder: Path) -> list[Path]:
-    """t-SNE of fc7 of random test images, and the same images for TensorBoard's projector.
+class Embedded(NamedTuple):
+    """fc7 of random test images in two dimensions.
+
+    Attributes:
+        rows: int (N,) of the split.
+        points: {network: float32 (N, 2)}.
+    """
+
+    rows: np.ndarray
+    points: Mapping[str, np.ndarray]
+
+
+def embed_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int) -> Embedded:
+    """t-SNE of fc7 of random test images, the same ones for every network.
 
     Args:
-        seen, test, seed, folder: as for `neighbours`.
-        count: images; the same ones for every network.
+        seen, test, seed: as for `neighbours`.
+        count: images, at most.
+
+    Raises:
+        UserError: a network gives all of them the same fc7.
+    """
+    rows = features.choose_at_random(count, len(test), np.random.default_rng(seed))
+    points = {
+        network: embedding.tsne(what.features["fc7"][rows], what.title, seed)
+        for network, what in seen.items()
+    }
+    return Embedded(rows, points)
+
+
+def map_of_fc7(seen: Mapping[str, Seen], test: Examples, embedded: Embedded, folder: Path) -> list[Path]:
+    """Figures of the t-SNE of fc7, and the same images for TensorBoard's projector.
+
+    Args:
+        seen, test, folder: as for `neighbours`.
+        embedded: see `embed_fc7`.
 
     Returns:
         The figures, and the projector's folder.
     """
-    rows = features.choose_at_random(count, len(test), np.random.default_rng(seed))
+    rows = embedded.rows
     labels, weights = test.labels[rows], test.weights[rows]
     colors = embedding.class_colors(test.classes)
     legend = dict(zip(test.classes, colors, strict=True))
@@ -115,11 +142,11 @@ def map_of_fc7(seen: Mapping[str, Seen], test: Examples, count: int, seed: int, 
     dots = embedding.mean_colors(labels, colors)
     paths = []
     for network, what in seen.items():
-        points = embedding.tsne(what.features["fc7"][rows], seed)
         title = (
             f"t-SNE of fc7, after its relu, without dropout: {len(rows):,} random test images, each in the "
             f"mean colour of its classes\n{what.title}"
         )
+        points = embedded.points[network]
         paths.append(analysis_figures.tsne_map(points, dots, legend, title, folder / f"tsne_{network}.png"))
     vectors = {f"{NETWORK_TITLES[network]} fc7": what.features["fc7"][rows] for network, what in seen.items()}
     ids = [test.ids[row] for row in rows]

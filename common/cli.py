@@ -285,7 +285,8 @@ def run(main: Callable[[], Any]) -> NoReturn:
         _say(f"interrupted and saved; this goes on from here: {command}")
         sys.exit(128 + interrupted.signal)
     except KeyboardInterrupt as interrupt:
-        _say("\ninterrupted; the same command goes on from what there is")
+        anew = "--fresh" in sys.argv  # goes on with nothing
+        _say("\ninterrupted" + ("" if anew else "; the same command goes on from what there is"))
         sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

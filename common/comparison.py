@@ -58,8 +58,8 @@ def check_baseline(model_dir: Path, baseline: Path) -> None:
         )
     if made[-1] < own["steps"]:
         print(
-            f"{baseline}: stands at iteration {made[-1]:,} of {own['steps']:,}; the figures will compare as "
-            "far as it has got by then, and this command, repeated, draws them anew",
+            f"{baseline}: stands at iteration {made[-1]:,}, this run goes to {own['steps']:,}; the figures "
+            "will compare as far as both have got by then, and this command, repeated, draws them anew",
             flush=True,
         )
 

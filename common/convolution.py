@@ -40,9 +40,10 @@ class Conv2D(keras.layers.Conv2D):
         convolve = super().convolution_op
         if not self._fits_winograd():
             return convolve(inputs, kernel)
-        kernel, layer = tf.convert_to_tensor(kernel), tf.get_current_name_scope()
+        kernel = tf.convert_to_tensor(kernel)
         if self.filters >= _FEWEST_FILTERS:
             return winograd.convolve(inputs, kernel)
+        layer = tf.get_current_name_scope()
 
         @tf.custom_gradient
         def with_kernel_gradient(images: tf.Tensor, kernel: tf.Tensor):

@@ -9,6 +9,8 @@ from PIL import Image
 from sklearn.manifold import TSNE
 from tensorboard.plugins import projector
 
+from common.errors import UserError
+
 _THUMBNAIL = 48  # pixels
 _LARGEST_SPRITE = 8192  # pixels; what browsers draw
 _PERPLEXITY = 30
@@ -44,16 +46,22 @@ def mean_colors(labels: np.ndarray, colors: np.ndarray) -> np.ndarray:
     return np.where(classes > 0, labels @ colors / np.maximum(classes, 1), NO_CLASS)
 
 
-def tsne(features: np.ndarray, seed: int) -> np.ndarray:
+def tsne(features: np.ndarray, title: str, seed: int) -> np.ndarray:
     """t-SNE (van der Maaten and Hinton, JMLR 2008) in two dimensions, from a PCA start.
 
     Args:
-        features: (N, D), of at least 4 images, not all alike.
+        features: (N, D), of at least 4 images.
+        title: what network they are of, for the error.
         seed: decides.
 
     Returns:
         float32 (N, 2).
+
+    Raises:
+        UserError: all images have the same features.
     """
+    if (features == features[0]).all():  # scikit-learn's t-SNE would crash
+        raise UserError(f"{title}: gives all test images the same features, it is dead; take another run")
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
 
@@ -90,7 +98,7 @@ def write_projector(
     config = projector.ProjectorConfig()
     for name, values in features.items():
         path = folder / f"{name.replace(' ', '_')}.tsv"
-        # As text, by which TensorBoard tries to read whatever it is given, and may fail on binary numbers.
+        # As text, which TensorBoard tries first for any file; on binary numbers that may fail.
         np.savetxt(path, values, fmt="%.9g", delimiter="\t")
         embedding = config.embeddings.add()
         embedding.tensor_name = name

@@ -168,7 +168,7 @@ class Estimator:
             UserError: another process trains in the model directory; the loss or a weight is no longer
                 finite; a checkpoint can't be written.
             Interrupted: by Ctrl-C or SIGTERM, after the present step, which is saved.
-            KeyboardInterrupt: by Ctrl-C before the first step.
+            KeyboardInterrupt: by Ctrl-C or SIGTERM before the first step.
         """
         self.replicas.check(input.batch_size)
         self.replicas.check_agreed("the iterations made", self.step)

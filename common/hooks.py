@@ -161,7 +161,8 @@ class Restore(Hook):
             return
         weights = pretrained.open_weights(self._init_from, with_classifier=self._up_to.startswith("fc"))
         outcome = pretrained.restore(estimator.model, weights, self._up_to)
-        print(f"restored from {weights.name}: {', '.join(outcome.restored)}")
+        turned = ", conv1_1 turned from BGR to RGB" if weights.bgr else ""
+        print(f"restored from {weights.name}{turned}: {', '.join(outcome.restored)}")
         print(f"initialised: {', '.join(outcome.initialised) or 'nothing'}")
         print(f"ignored: {', '.join(outcome.ignored) or 'nothing'}", flush=True)
 

@@ -22,6 +22,7 @@ KERAS = "keras"
 
 _SLIM_KINDS = {"weights": "kernel", "biases": "bias"}
 _KERAS_KINDS = ("kernel", "bias")  # in the order in which Keras lists a layer's weights
+_BGR_KERNEL = "block1_conv1/kernel"
 _KERAS_CLASSIFIER = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
 _OF_FILES = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError)  # h5py's among them
 _ANEW = "fetch it again, or give --init_from another"
@@ -36,12 +37,14 @@ class Weights:
         shapes: of every array.
         read: from a name to the array.
         others: names of what the source holds besides, as it calls them.
+        bgr: whether the source's conv1_1 takes BGR, and is turned to RGB when it is read.
     """
 
     name: str
     shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
     others: tuple[str, ...] = ()
+    bgr: bool = False
 
 
 class Restored(NamedTuple):
@@ -106,16 +109,17 @@ def _to_rgb(keras_name: str, array: np.ndarray) -> np.ndarray:
 
     Not those of a file that Keras wrote of this project's own network, which takes RGB.
     """
-    return array[:, :, ::-1] if keras_name == "block1_conv1/kernel" else array
+    return array[:, :, ::-1] if keras_name == _BGR_KERNEL else array
 
 
 def _of_keras(name: str, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], np.ndarray]) -> Weights:
-    """Weights whose shapes and arrays are had by the names that Keras gives them."""
+    """Weights of which shapes and arrays go by the names that Keras gives them."""
     keras_names = {_from_keras_name(keras_name): keras_name for keras_name in shapes}
     return Weights(
         name,
         {ours: shapes[keras_name] for ours, keras_name in keras_names.items()},
         lambda ours: _to_rgb(keras_names[ours], read(keras_names[ours])),
+        bgr=_BGR_KERNEL in shapes,
     )
 
 
@@ -244,8 +248,8 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
         Names of layers.
 
     Raises:
-        UserError: the network has no such layer with weights, the source has convolutions between those of
-            the network, or a variable is missing, of another shape, damaged or not finite; it is named.
+        UserError: the network has no such layer with weights, the source has convolutions that the network
+            lacks, or a variable is missing, of another shape, damaged or not finite; it is named.
     """
     layers = [layer.name for layer in model.layers if layer.weights]
     if up_to not in layers:
@@ -257,7 +261,8 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
     others = [layer for layer in _layers_of(weights.shapes) if re.fullmatch(r"conv\d_\d", layer)]
     if more := [layer for layer in others if layer not in layers]:
         raise UserError(
-            f"{weights.name}: is of another network, which has {', '.join(more)} too; give --init_from others"
+            f"{weights.name}: is of another network, which has {', '.join(more)} too; give --init_from other "
+            "weights"
         )
     if missing := [name for name in wanted if name not in weights.shapes]:
         raise UserError(

@@ -129,7 +129,7 @@ def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
 
 
 def _gains(names: Sequence[str], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """mAP and AP per class of two evaluations by the same images, the largest gain first."""
+    """mAP and AP per class of two evaluations on the same images, the largest gain first."""
     gains = {name: ours["AP"][name] - ap for name, ap in theirs["AP"].items()}
     rows = [["mAP", ours["mAP"], theirs["mAP"], ours["mAP"] - theirs["mAP"], ours["mAP_guessing"]]] + [
         [f"AP {name}", ours["AP"][name], theirs["AP"][name], gains[name], ours["AP_guessing"][name]]

@@ -52,7 +52,9 @@ class Run:
     @property
     def command(self) -> str:
         """Makes the run, or goes on with it; a run of which only the log is kept is made anew under runs/."""
-        baseline = self.comparison and _to_type(self.folder.parent / self.comparison["name"])
+        # Of its baseline the name alone is kept, so it is looked for beside the run.
+        beside = self.folder.parent / self.comparison["name"] if self.comparison else None
+        baseline = _to_type(beside) if beside and (beside / "config.json").is_file() else None
         return command_of(self.config, _to_type(self.folder), baseline)
 
 
@@ -63,10 +65,15 @@ def _to_type(folder: Path) -> str:
 
 def _read_comparison(folder: Path) -> dict[str, Any] | None:
     path = folder / "comparison.json"
+    if not path.is_file():
+        return None
     try:
-        return json.loads(path.read_text()) if path.is_file() else None
-    except ValueError as error:
+        comparison = json.loads(path.read_text())
+        if not {"name", "mixup", "baseline"} <= comparison.keys():
+            raise ValueError("lacks a part")
+    except (ValueError, AttributeError) as error:
         raise UserError(f"{path}: is damaged; remove it, and repeat the run's command") from error
+    return comparison
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:

@@ -74,7 +74,7 @@ def both() -> dict[str, analysis.Seen]:
     }
 
 
-def small_network(fc8_bias: float, fc7_kernel: str = "glorot_uniform") -> Trained:
+def small_network(fc8_bias: float) -> Trained:
     """On 8 x 8 pixels, with the layers that Task 5 looks at."""
     model = keras.Sequential(
         [
@@ -82,8 +82,7 @@ def small_network(fc8_bias: float, fc7_kernel: str = "glorot_uniform") -> Traine
             keras.layers.Rescaling(1.0, dtype="float32"),
             keras.layers.MaxPooling2D(4, name="pool5"),
             keras.layers.Flatten(),
-            # Of 0.1 in float32, alike in all rows, the standard deviation isn't 0.
-            keras.layers.Dense(5, kernel_initializer=fc7_kernel, bias_initializer=constant(0.1), name="fc7"),
+            keras.layers.Dense(5, name="fc7"),
             keras.layers.Dense(3, bias_initializer=constant(fc8_bias), name="fc8"),
         ]
     )
@@ -92,7 +91,7 @@ def small_network(fc8_bias: float, fc7_kernel: str = "glorot_uniform") -> Traine
     return Trained(model, 7, {"settings": settings, "data": data})
 
 
-def test_a_network_is_looked_at_once(split):
+def test_a_network_is_looked_at_by_its_centre_crops(split):
     network = small_network(0.5)
     seen = analysis.look(network, split, 5)
     crops = split.images[:, 28:36, 28:36].astype(np.float32)
@@ -107,9 +106,14 @@ def test_a_network_without_finite_scores_is_refused(split):
         analysis.look(small_network(np.nan), split, 5)
 
 
-def test_a_dead_network_is_refused(split):
-    with pytest.raises(UserError, match="^CaffeNet, iteration 7, .*: gives all test images the same fc7"):
-        analysis.look(small_network(0.5, "zeros"), split, 5)
+def test_a_network_that_is_dead_on_the_images_drawn_is_refused(split, both):
+    """Another image may well have features."""
+    drawn = analysis.embed_fc7(both, split, 6, 1).rows
+    fc7 = both["vgg16"].features["fc7"]
+    fc7[drawn] = 0.1
+    assert fc7.std() > 0
+    with pytest.raises(UserError, match="^VGG-16, y: gives all test images the same features"):
+        analysis.embed_fc7(both, split, 6, 1)
 
 
 def test_shares_of_neighbours_are_of_their_network_their_layer_and_their_images(both, split, drawn, tmp_path):
@@ -166,8 +170,12 @@ def test_shares_that_no_label_decides_are_unknown(both, split, drawn, tmp_path):
 
 def test_dots_thumbnails_and_vectors_are_of_the_same_images(both, split, drawn, tmp_path, monkeypatch):
     """6 of the 12, so that a row of the projector isn't a row of the split."""
-    monkeypatch.setattr(analysis.embedding, "tsne", lambda vectors, seed: vectors)
-    paths = analysis.map_of_fc7(both, split, 6, 1, tmp_path)
+    monkeypatch.setattr(analysis.embedding, "tsne", lambda vectors, title, seed: vectors)
+    embedded = analysis.embed_fc7(both, split, 6, 1)
+    paths = analysis.map_of_fc7(both, split, embedded, tmp_path)
+    assert [split.ids[row] for row in embedded.rows] == [
+        line.split("\t")[0] for line in (tmp_path / "projector" / "metadata.tsv").read_text().splitlines()[1:]
+    ]
     assert [path.name for path in paths] == ["tsne_caffenet.png", "tsne_vgg16.png", "projector"]
     metadata = (tmp_path / "projector" / "metadata.tsv").read_text().splitlines()
     ids, captions = zip(*[line.split("\t") for line in metadata[1:]], strict=True)

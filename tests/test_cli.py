@@ -188,6 +188,15 @@ def test_ctrl_c_is_code_130_without_traceback(capsys):
     assert "interrupted; the same command goes on" in err
 
 
+def test_ctrl_c_of_a_fresh_run_does_not_promise_that_the_command_goes_on(capsys, monkeypatch):
+    def main():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["02_pascal_alexnet.py", "--fresh"])
+    assert exit_code(main) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
 SCRIPT = "python 02_pascal_alexnet.py"
 
 

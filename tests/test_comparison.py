@@ -140,7 +140,7 @@ def test_a_single_iteration_in_common_is_seen(tmp_path, monkeypatch):
 def test_a_baseline_that_ends_earlier_is_said_before_and_in_the_figures(tmp_path, monkeypatch, capsys):
     run, baseline = write_run(tmp_path / "run", (10, 20), **MIXUP), write_run(tmp_path / "baseline", (5, 10))
     comparison.check_baseline(run, baseline)
-    assert f"{baseline}: stands at iteration 10 of 20; the figures will" in capsys.readouterr().out
+    assert f"{baseline}: stands at iteration 10, this run goes to 20; the figures" in capsys.readouterr().out
     drawn = []
     for module in (comparison, figures):
         monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)

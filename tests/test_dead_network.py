@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 from common import networks, run_files
 from docs import dead_network
@@ -37,6 +38,10 @@ def test_what_the_readme_says_of_its_training_stands_in_the_log():
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"to {line['test_loss']:.2f}, far from the {constants:.2f} of the best constant" in text
     assert f"After {line['step']} iterations" in text and f"mAP is {line['mAP']:.3f}" in text
+    first = run_files.read_metrics(ROOT / "results" / "vgg16-scratch")[0]
+    assert first["mAP"] == pytest.approx(first["mAP_guessing"], abs=0.005)
+    assert f"near guessing at {first['step']}. But there the test loss has" in text
+    assert f"has come down to {first['test_loss']:.2f}" in text
 
 
 def test_the_spreads_are_of_outputs_and_gradients_by_layer(monkeypatch):

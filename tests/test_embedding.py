@@ -5,6 +5,7 @@ from PIL import Image
 from tensorboard.plugins.projector import ProjectorConfig, projector_plugin
 
 from common import embedding
+from common.errors import UserError
 
 
 def test_classes_have_distinct_colours():
@@ -29,9 +30,9 @@ def test_a_dot_has_the_mean_colour_of_its_classes():
 def test_tsne_keeps_groups_together_and_repeats():
     rng = np.random.default_rng(0)
     features = np.concatenate([rng.normal(center, 0.1, (20, 30)) for center in (-3, 0, 3)]).astype(np.float32)
-    points = embedding.tsne(features, seed=1)
+    points = embedding.tsne(features, "x", seed=1)
     assert points.shape == (60, 2)
-    np.testing.assert_array_equal(points, embedding.tsne(features, seed=1))
+    np.testing.assert_array_equal(points, embedding.tsne(features, "x", seed=1))
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert np.all(distances.argmin(axis=1) // 20 == np.arange(60) // 20)
@@ -47,8 +48,14 @@ def test_the_perplexity_of_tsne_is_30_or_what_few_images_allow(monkeypatch, imag
             return features[:, :2]
 
     monkeypatch.setattr(embedding, "TSNE", Recorder)
-    embedding.tsne(np.random.default_rng(0).normal(size=(images, 5)), 0)
+    embedding.tsne(np.random.default_rng(0).normal(size=(images, 5)), "x", 0)
     assert given == [pytest.approx(perplexity)]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 0.1])  # of 0.1 in float32 the standard deviation isn't 0
+def test_features_of_a_dead_network_are_refused(value):
+    with pytest.raises(UserError, match="^CaffeNet, x: gives all test images the same features"):
+        embedding.tsne(np.full((1_000, 64), value, np.float32), "CaffeNet, x", 0)
 
 
 def test_the_projector_is_given_vectors_thumbnails_and_classes(tmp_path):

@@ -169,6 +169,7 @@ def test_every_layer_equals_keras_in_each_of_its_layouts(values, write, tmp_path
     outcome = pretrained.restore(model, pretrained.open_weights(path, True), "fc7")
     assert_restored(model, values, "fc7")
     assert outcome.ignored == ["fc8"]
+    assert pretrained.open_weights(path, True).bgr
 
 
 def test_keras_weights_without_the_classifier(values, tmp_path):
@@ -242,7 +243,9 @@ def test_another_runs_weights_are_taken_and_not_its_step(tmp_path):
 def test_a_keras_file_of_this_projects_own_network_takes_rgb_already(tmp_path):
     model, trained = small_vgg16(), small_vgg16()
     trained.save_weights(tmp_path / "own.weights.h5")
-    pretrained.restore(model, pretrained.open_weights(str(tmp_path / "own.weights.h5"), True), "fc7")
+    weights = pretrained.open_weights(str(tmp_path / "own.weights.h5"), True)
+    pretrained.restore(model, weights, "fc7")
+    assert not weights.bgr
     for layer in LAYERS[:-1]:
         kernels = (one.get_layer(layer).kernel.numpy() for one in (model, trained))
         np.testing.assert_array_equal(*kernels, err_msg=layer)
@@ -326,7 +329,7 @@ def test_vgg_19_is_another_network(values, write, tmp_path):
     more = {f"conv{block}_4/{kind}": values[f"conv{block}_3/{kind}"] for block in (3, 4, 5) for kind in KINDS}
     layers = [*LAYERS, "conv3_4", "conv4_4", "conv5_4"]
     chosen = {} if write is write_slim else {"chosen": layers}
-    path = write(values | more, tmp_path / "vgg_19.h5", **chosen)
+    path = write(values | more, tmp_path / ("vgg_19.h5" if chosen else "vgg_19.ckpt"), **chosen)
     assert f"{path}: is of another network, which has conv3_4, conv4_4, conv5_4 too; give" in refused(path)
 
 

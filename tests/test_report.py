@@ -145,10 +145,14 @@ def test_a_run_with_mixup_stands_beside_the_baseline_that_it_was_compared_with(t
     head = page.rows.index(["", "mixed, iteration 20", "plain one, iteration 20", "gain", "guessing"])
     assert page.rows[head + 1] == ["mAP", "0.500", "0.750", "-0.250", "0.100"]
     assert page.rows[head + 2] == ["AP cat", "0.500", "0.750", "-0.250", "0.050"]
-    assert "--baseline_dir 'runs/plain one' --model_dir runs/mixed" in page.text
-    (run / "comparison.json").write_text("{")
-    with pytest.raises(UserError, match=r"comparison\.json: is damaged; remove it"):
-        report.find_runs([tmp_path / "runs"])
+    assert "--baseline_dir RUN_OF_TASK_2 --model_dir runs/mixed" in page.text  # it isn't beside the run
+    write_run(tmp_path / "runs" / "plain one", "02_pascal_alexnet")
+    (mixed, _) = report.find_runs([tmp_path / "runs"])
+    assert "--baseline_dir 'runs/plain one' --model_dir runs/mixed" in mixed.command
+    for damaged in ("{", "[]", "{}"):
+        (run / "comparison.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"comparison\.json: is damaged; remove it"):
+            report.find_runs([tmp_path / "runs"])
 
 
 def test_a_score_that_an_earlier_version_did_not_take_is_left_empty(tmp_path):
