@@ -74,6 +74,7 @@ def test_a_process_that_is_sent_a_signal_goes_on_as_if_it_was_not(whole, tmp_pat
     assert_same_run(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_signal_saves_also_where_nobody_reads_what_is_said(tmp_path):
     """As in `python ... 2>&1 | tee log`, where Ctrl-C ends `tee` too."""
     reader, writer = os.pipe()
