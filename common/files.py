@@ -1,4 +1,4 @@
-"""Files that are whole at any moment."""
+"""Files that are whole at any moment, in folders that can be written."""
 
 import contextlib
 import os

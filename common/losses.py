@@ -60,7 +60,6 @@ def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     has a graph add up what comes back on them in the order in which it is computed. By rounding, a training
     could then part from its repetition.
     """
-
     scope = tf.get_current_name_scope()
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
