@@ -72,8 +72,6 @@ def decode_jpeg(path: Path, size: int) -> np.ndarray:
         raise BadImageError("is empty")
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            # For photos several times too large: decode at 1/2, 1/4 or 1/8, never below `size`.
-            image.draft("RGB", (size, size))
             image = upright(image).convert("RGB")
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     except UnidentifiedImageError as error:

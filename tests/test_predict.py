@@ -192,10 +192,11 @@ def eye() -> Trained:
     return Trained(model, 1, {"settings": {"image_size": 40}})
 
 
-def test_predict_and_export_take_the_runs_own_image_size(eye, tmp_path):
+@pytest.mark.parametrize("photo_size", [(130, 70), (400, 330)])
+def test_predict_and_export_take_the_runs_own_image_size(eye, tmp_path, photo_size):
     small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8))
     photo = tmp_path / "a.jpg"
-    small.resize((130, 70), Image.Resampling.BICUBIC).save(photo, quality=95)
+    small.resize(photo_size, Image.Resampling.BICUBIC).save(photo, quality=95)
     pixels = image_cache.decode_jpeg(photo, 40)[8:32, 8:32].reshape(-1)[np.arange(20) * 83].astype(float)
 
     def shown(probabilities):  # back to pixels
