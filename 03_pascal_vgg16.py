@@ -2,10 +2,11 @@
 
     python 03_pascal_vgg16.py --data_dir $DATA_DIR
 
-With the N(0, 0.01) weights of Task 2 (`--init gaussian`) nothing of the image reaches the logits of a network
-this deep; the default is Glorot and Bengio's initialiser, with which it learns. An iteration takes 2 to 3
-seconds on 2 cores with bfloat16. At the end it prints the test AP of every class, by two conventions and
-beside guessing, and where its figures are. The same command again goes on with a run that was interrupted.
+With the N(0, 0.01) weights of Task 2 (`--init gaussian`) next to nothing of the image reaches the logits of
+a network this deep; the default is Glorot and Bengio's initialiser, with which it learns. An iteration
+takes 2 to 3 seconds on 2 cores with bfloat16. At the end it prints the test AP of every class, by two
+conventions and beside guessing, and where its figures are. The same command again goes on with a run that
+was interrupted.
 """
 
 import functools
@@ -34,7 +35,8 @@ class Config(cli.RunOptions):
     momentum: float = option(0.9, "of SGD (Q2.2)", minimum=0, maximum=1)
     init: Init = option(
         "xavier",
-        "initial kernels; gaussian is the handout's N(0, 0.01); with that, and with caffe, it can't learn",
+        "initial kernels; gaussian is the handout's N(0, 0.01), in whose logits, as in caffe's, next to "
+        "nothing of the image is left",
     )
     dropout: float = option(0.5, "share dropped after fc6 and fc7 (Q2.1)", minimum=0, maximum=0.99)
     image_size: int = option(256, "pixels; images are resized to a square (Q1.1)", minimum=CROP_SIZE)

@@ -116,7 +116,7 @@ def vgg16(
     Args:
         classes, dropout, seed, size: as for `caffenet`.
         init: as for `caffenet`. With "gaussian" or "caffe" the signal shrinks from layer to layer until
-            nothing of it is left in the logits, and no gradient comes back.
+            next to nothing of it is left in the logits, and next to no gradient comes back, at first.
 
     Returns:
         A model from uint8 (B, size, size, 3) to logits float32 (B, classes), with layers conv1_1,

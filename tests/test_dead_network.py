@@ -1,4 +1,4 @@
-"""Why VGG-16 can't learn with the handout's weights: what the README says, and what measures it."""
+"""Why VGG-16 doesn't learn with the handout's weights: what the README says, and what measures it."""
 
 import re
 

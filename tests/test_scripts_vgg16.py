@@ -83,7 +83,7 @@ def test_vgg16s_solvers_are_the_handouts():
     tuned = load("04_pascal_vgg16_finetune.py").Config()
     for name in ("steps", "batch_size", "learning_rate", "decay_steps", "decay_rate", "momentum", "dropout"):
         assert getattr(scratch, name) == getattr(alexnet, name), name
-    assert scratch.init == "xavier"  # with Task 2's, which the handout gives it, it can't learn
+    assert scratch.init == "xavier"  # Task 2's, which the handout gives it, kills the signal
     assert (tuned.steps, tuned.learning_rate, tuned.decay_steps) == (4_000, 0.0001, 1_000)
     assert (tuned.batch_size, tuned.decay_rate, tuned.momentum) == (10, 0.5, 0.9)
     assert (tuned.init, tuned.restore_up_to) == ("caffe", "fc7")
