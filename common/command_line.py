@@ -28,6 +28,22 @@ def config_of(script: str) -> type:
     return module.Config
 
 
+def told_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that isn't its script's default, in the order of `--help`.
+
+    Args:
+        config: of a run's config.json, or Task 5's analysis.json.
+    """
+    settings = {**config["settings"], **config["resumable_settings"], "fresh": False}
+    defaults = {field.name: field.default for field in dataclasses.fields(config_of(settings["script"]))}
+    return {
+        name: settings[name]
+        for name, default in defaults.items()
+        # Through JSON, so that a tuple equals the list that the file holds.
+        if settings.get(name) is not None and json.loads(json.dumps(default, default=str)) != settings[name]
+    }
+
+
 def command_of(config: Mapping[str, Any], folder: str | None, baseline: str | None = None) -> str:
     """The shell command that makes a run: every setting that isn't its script's default, and its folder.
 
@@ -39,26 +55,21 @@ def command_of(config: Mapping[str, Any], folder: str | None, baseline: str | No
     Returns:
         For example "python 02_pascal_alexnet.py --data_dir $DATA_DIR --seed 1 --model_dir runs/again".
     """
-    settings = {**config["settings"], **config["resumable_settings"], "fresh": False}
-    script = settings.pop("script")
+    script = config["settings"]["script"]
     # A sample is what a VOC script takes without any folder, also of the environment.
     nowhere = "DATA_DIR= " if config["data"]["name"] == "built-in sample" else ""
     parts = [
         f"{nowhere}python {script}.py",
         *_DATA_ARGUMENTS.get(config["data"]["name"], ("--data_dir $DATA_DIR",)),
     ]
-    for field in dataclasses.fields(config_of(script)):
-        name, default = field.name, field.default
-        value = settings.get(name)
-        if name not in settings or value is None or json.loads(json.dumps(default, default=str)) == value:
-            continue
+    for name, value in told_settings(config).items():
         values = value if isinstance(value, list) else [value]
         flag = f"--{name}" if value is not False else f"--no-{name}"
         parts.append(
             " ".join([flag, *(() if isinstance(value, bool) else map(shlex.quote, map(str, values)))])
         )
     if script == "06_mixup":
-        task = "TASK_4" if settings["network"] == "vgg16" else "TASK_2"
+        task = "TASK_4" if config["settings"]["network"] == "vgg16" else "TASK_2"
         parts.append(f"--baseline_dir {shlex.quote(baseline or f'RUN_OF_{task}')}")
     if folder is not None:
         parts.append(f"--model_dir {shlex.quote(folder)}")

@@ -57,7 +57,8 @@ QUESTIONS = (
     ),
     Question(
         "Q4.1: VGG-16 fine-tuned from ImageNet weights",
-        "Restored up to fc7, fc8 from scratch; a tenth of the learning rate, iterations and stairs.",
+        "Asked for: weights restored up to fc7, fc8 from scratch, a tenth of Task 3's learning rate, "
+        "iterations and stairs. What a run did otherwise stands in its column.",
         "04_pascal_vgg16_finetune",
         ("training.png",),
     ),

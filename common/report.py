@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common import cli
-from common.command_line import command_of
+from common.command_line import command_of, told_settings
 from common.questions import QUESTIONS, Question
 from common.report_page import page, picture, table
 from common.report_runs import Run, find_analyses, find_runs, shown
@@ -30,14 +30,18 @@ def _iterations(run: Run) -> str:
 
 
 def _differences(runs: Sequence[Run]) -> list[list[object]]:
-    """A row for the data, and for each setting in which the runs differ."""
+    """A row for the data, and for each setting in which the runs differ from each other or their script.
+
+    Precision stands beside the time.
+    """
     from common.figures import describe_data  # loads matplotlib, which `--help` shouldn't wait for
 
     settings = [run.config["settings"] for run in runs]
+    told = {name for run in runs for name in told_settings(run.config)} - {"precision"}
     rows: list[list[object]] = [["data", *(describe_data(run.config) for run in runs)]]
     for name in dict.fromkeys(name for one in settings for name in one):
         values = [one.get(name) for one in settings]
-        if any(value != values[0] for value in values):
+        if name in told or any(value != values[0] for value in values):
             rows.append([name, *("" if value is None else value for value in values)])
     return rows
 

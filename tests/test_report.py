@@ -119,6 +119,13 @@ def test_runs_on_other_data_and_with_other_settings_are_told_apart(tmp_path):
     ]
 
 
+def test_a_single_run_says_what_it_did_otherwise_than_its_script(tmp_path):
+    write_run(tmp_path / "run", "04_pascal_vgg16_finetune", learning_rate=0.001, restore_up_to="fc7", seed=0)
+    rows = Page(report.write_report([tmp_path / "run"], tmp_path / "report.html")).rows
+    assert [row[0] for row in rows[:4]] == ["", "data", "learning_rate", "iterations"]
+    assert rows[2] == ["learning_rate", "0.001"]
+
+
 def test_mnist_has_its_accuracy_after_20_000_iterations_also_when_it_went_on(tmp_path):
     for name, steps in (("whole", (20_000, 30_000)), ("short", (10_000,))):
         run = write_run(tmp_path / name, "00_mnist")
