@@ -41,7 +41,8 @@ ROWS: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
     ),
     ("Task 3, VGG-16 from scratch", ("vgg16-scratch",), (400, 1_600, 4_000)),
     ("Task 3, with N(0, 0.01)", ("vgg16-dead",), (400, 1_600)),
-    ("Task 4, fine-tuned, rate 0.001", ("vgg16-finetuned-1e-3",), (400, 1_600, 4_000)),
+    ("Task 4, fine-tuned, rate 0.0001", ("vgg16-finetuned-1e-4",), (800, 1_600, 4_000)),
+    ("Task 4, fine-tuned, rate 0.001", ("vgg16-finetuned-1e-3",), (400, 800, 1_600, 4_000)),
 )
 
 

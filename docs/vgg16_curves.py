@@ -17,6 +17,7 @@ from docs.results_table import ROOT, ten_class_mean  # noqa: E402
 # Folders under results/, and how their runs differ.
 RUNS = {
     "vgg16-finetuned-1e-3": "fine-tuned, 0.001 halved every 1,000",
+    "vgg16-finetuned-1e-4": "fine-tuned, 0.0001 halved every 1,000",
     "vgg16-scratch": "from scratch, 0.001 throughout",
 }
 

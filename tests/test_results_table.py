@@ -51,7 +51,12 @@ def test_every_score_in_the_readmes_table_stands_in_the_log_that_its_row_links()
 
 SOLVER = {"batch_size": 10, "learning_rate": 0.001, "decay_rate": 0.5, "momentum": 0.9, "dropout": 0.5}
 FROM_SCRATCH = SOLVER | {"decay_steps": 10_000}
-FINE_TUNED = SOLVER | {"script": "04_pascal_vgg16_finetune", "decay_steps": 1_000, "restore_up_to": "conv5_3"}
+FINE_TUNED = SOLVER | {
+    "script": "04_pascal_vgg16_finetune",
+    "decay_steps": 1_000,
+    "restore_up_to": "conv5_3",
+    "init": "caffe",
+}
 SETTINGS = {
     "Task 0, MNIST": {"script": "00_mnist", "batch_size": 100, "learning_rate": 0.001},
     "Task 1, two layers": {"script": "01_pascal", "batch_size": 100, "learning_rate": 0.001},
@@ -59,7 +64,8 @@ SETTINGS = {
     "Task 2, in float32": FROM_SCRATCH | {"script": "02_pascal_alexnet", "init": "gaussian"},
     "Task 3, VGG-16 from scratch": FROM_SCRATCH | {"script": "03_pascal_vgg16", "init": "xavier"},
     "Task 3, with N(0, 0.01)": FROM_SCRATCH | {"script": "03_pascal_vgg16", "init": "gaussian"},
-    "Task 4, fine-tuned, rate 0.001": FINE_TUNED | {"init": "caffe"},
+    "Task 4, fine-tuned, rate 0.0001": FINE_TUNED | {"learning_rate": 0.0001},
+    "Task 4, fine-tuned, rate 0.001": FINE_TUNED,
 }
 
 
