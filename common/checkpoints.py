@@ -18,6 +18,7 @@ from common.files import replacing
 # `RunCheckpoints` calls the variable, and what tf.train.Checkpoint adds.
 WEIGHTS = "weights/"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 _NAME = re.compile(r"ckpt-\d+")
 

@@ -26,6 +26,7 @@ _BGR_KERNEL = "block1_conv1/kernel"
 _KERAS_CLASSIFIER = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
 _OF_FILES = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError)  # h5py's among them
 _ANEW = "fetch it again, or give --init_from another"
+_BFLOAT16 = tf.bfloat16.as_numpy_dtype  # to NumPy no floating number
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Weights:
         read: from a name to the array.
         others: names of what the source holds besides, as it calls them.
         bgr: whether the source's conv1_1 takes BGR, and is turned to RGB when it is read.
+        way_out: what to do where an array is damaged, for messages.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Weights:
     read: Callable[[str], np.ndarray]
     others: tuple[str, ...] = ()
     bgr: bool = False
+    way_out: str = _ANEW
 
 
 class Restored(NamedTuple):
@@ -56,25 +59,26 @@ class Restored(NamedTuple):
 
 
 @contextlib.contextmanager
-def _named_errors(path: object) -> Iterator[None]:
+def _named_errors(path: object, way_out: str = _ANEW) -> Iterator[None]:
     """Errors of reading, as one line that names the file."""
     try:
         yield
     except (tf.errors.OpError, *_OF_FILES) as error:
         reason = textwrap.shorten(str(error), 120, placeholder=" ...")
-        raise UserError(f"{path}: is damaged or holds no weights ({reason}); {_ANEW}") from error
+        raise UserError(f"{path}: is damaged or holds no weights ({reason}); {way_out}") from error
 
 
-def open_checkpoint(prefix: Path) -> Weights:
+def open_checkpoint(prefix: Path, way_out: str = _ANEW) -> Weights:
     """A TensorFlow checkpoint, V1 or V2: slim's, or another run's.
 
     Args:
         prefix: path of the one file of a V1 checkpoint, or what a V2 checkpoint's files begin with.
+        way_out: see `Weights`.
 
     Raises:
         UserError: it can't be read.
     """
-    with _named_errors(prefix):
+    with _named_errors(prefix, way_out):
         reader = tf.train.load_checkpoint(str(prefix))
         stored = reader.get_variable_to_shape_map()
     keys: dict[str, str] = {}
@@ -85,15 +89,17 @@ def open_checkpoint(prefix: Path) -> Weights:
             keys[f"{layer.removeprefix(checkpoints.WEIGHTS)}/{kind}"] = key
         elif kind in _SLIM_KINDS:  # vgg_16/conv1/conv1_1/weights
             keys[f"{layer.rpartition('/')[2]}/{_SLIM_KINDS[kind]}"] = key
-        else:
-            others.append(key.removesuffix(checkpoints.VALUE))
+        elif key.endswith(checkpoints.VALUE):  # a run's: its optimizer has a variable for each weight
+            others.append(key.partition("/")[0])
+        elif key != checkpoints.OBJECT_GRAPH:
+            others.append(key)
 
     def read(name: str) -> np.ndarray:
-        with _named_errors(f"{prefix}: {keys[name].removesuffix(checkpoints.VALUE)}"):
+        with _named_errors(f"{prefix}: {keys[name].removesuffix(checkpoints.VALUE)}", way_out):
             return reader.get_tensor(keys[name])
 
     shapes = {name: tuple(stored[key]) for name, key in keys.items()}
-    return Weights(str(prefix), shapes, read, tuple(others))
+    return Weights(str(prefix), shapes, read, tuple(dict.fromkeys(others)), way_out=way_out)
 
 
 def _from_keras_name(name: str) -> str:
@@ -197,7 +203,8 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
     if path.is_dir():
         own = checkpoints.completed(path)
         if own:
-            return open_checkpoint(own[0])
+            before = f"{own[1]}, the checkpoint before it" if len(own) > 1 else "another"
+            return open_checkpoint(own[0], f"give --init_from {before}")
         files = sorted({*path.glob("*.ckpt"), *path.glob("*.ckpt.index"), *path.glob("*.h5")})
         way_out = f"the file, {files[0]}" if files else "the model directory of a run"
         raise UserError(f"{path}: holds no checkpoint of a run; give --init_from {way_out}")
@@ -205,6 +212,11 @@ def open_weights(init_from: str, with_classifier: bool) -> Weights:
         path = path.with_suffix("")
     if path.is_file() and _is_archive(path):
         raise UserError(f"{path}: is an archive; unpack it, tar xf {path}, and give what is in it")
+    if path.suffix == ".keras" and path.is_file():
+        raise UserError(
+            f"{path}: is a whole Keras model, of which no weights are read; give --init_from the model "
+            "directory that it was exported from, or what model.save_weights makes, an .h5 file"
+        )
     if path.suffix in (".h5", ".hdf5") and path.is_file():
         return _open_h5(path)
     if path.is_file() or Path(f"{path}.index").is_file():
@@ -258,10 +270,10 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
     last = layers.index(up_to)
     wanted = [name for name in variables if layers.index(name.rpartition("/")[0]) <= last]
     # VGG-19 has all of VGG-16's names and shapes, and more convolutions between them.
-    others = [layer for layer in _layers_of(weights.shapes) if re.fullmatch(r"conv\d_\d", layer)]
+    others = [layer for layer in _layers_of(weights.shapes) if re.fullmatch(r"conv\d(_\d)?", layer)]
     if more := [layer for layer in others if layer not in layers]:
         raise UserError(
-            f"{weights.name}: is of another network, which has {', '.join(more)} too; give --init_from other "
+            f"{weights.name}: is of another network, one with {', '.join(more)}; give --init_from other "
             "weights"
         )
     if missing := [name for name in wanted if name not in weights.shapes]:
@@ -278,8 +290,12 @@ def restore(model: keras.Model, weights: Weights, up_to: str) -> Restored:
             )
     for name in wanted:
         array = weights.read(name)
+        if array.dtype == _BFLOAT16:
+            array = array.astype(np.float32)
         if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
-            raise UserError(f"{weights.name}: {name} is damaged, not all of it are finite numbers; {_ANEW}")
+            raise UserError(
+                f"{weights.name}: {name} is damaged, not all of it are finite numbers; {weights.way_out}"
+            )
         variables[name].assign(array.reshape(variables[name].shape))
     rest = [name for name in variables if name not in wanted]
     unused = _layers_of([name for name in weights.shapes if name not in wanted])

@@ -1,11 +1,7 @@
 """Weights of slim's and Keras' names and layouts, at reduced widths, into a network with VGG-16's names."""
 
-import re
-import tarfile
-from pathlib import Path
 from typing import get_args
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -15,99 +11,23 @@ from keras import layers
 from common import networks, pretrained
 from common.errors import UserError
 from common.network_choices import VGG16Layer
-
-WIDTHS = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}
-DEPTHS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
-UNITS = 9
-CONVOLUTIONS = [f"conv{block}_{number}" for block in DEPTHS for number in range(1, DEPTHS[block] + 1)]
-KINDS = ("kernel", "bias")
-LAYERS = [*CONVOLUTIONS, "fc6", "fc7", "fc8"]
-
-
-def small_vgg16(classes: int = 20, names=lambda name: name) -> keras.Model:
-    """VGG-16 with few filters; `names` turns its layers' names into another library's."""
-    stack = [keras.Input((224, 224, 3)), layers.Rescaling(1.0, [-m for m in networks.MEAN_RGB])]
-    for block, depth in DEPTHS.items():
-        for number in range(1, depth + 1):
-            name = names(f"conv{block}_{number}")
-            stack.append(layers.Conv2D(WIDTHS[block], 3, padding="same", activation="relu", name=name))
-        stack.append(layers.MaxPooling2D(2))
-    stack += [layers.Flatten(), *(layers.Dense(UNITS, "relu", name=names(name)) for name in ("fc6", "fc7"))]
-    return keras.Sequential([*stack, layers.Dense(classes, name=names("fc8"))])
-
-
-def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    return {f"{layer.name}/{v.name}": v.numpy() for layer in model.layers for v in layer.weights}
+from tests.pretrained_files import (
+    CONVOLUTIONS,
+    KINDS,
+    LAYERS,
+    UNITS,
+    keras_model,
+    slim_values,
+    small_vgg16,
+    weights_of,
+    write_keras_2,
+    write_slim,
+)
 
 
 @pytest.fixture(scope="module")
 def values() -> dict[str, np.ndarray]:
-    """{"conv1_1/kernel": array ...} as slim has them: fc6 to fc8 are convolutions, 1,000 classes."""
-    rng = np.random.default_rng(0)
-    shapes, channels = {}, 3
-    for name in CONVOLUTIONS:
-        filters = WIDTHS[int(name[4])]
-        shapes[name] = (3, 3, channels, filters)
-        channels = filters
-    shapes |= {"fc6": (7, 7, channels, UNITS), "fc7": (1, 1, UNITS, UNITS), "fc8": (1, 1, UNITS, 1000)}
-    arrays = {}
-    for name, shape in shapes.items():
-        arrays[f"{name}/kernel"] = rng.normal(size=shape).astype(np.float32)
-        arrays[f"{name}/bias"] = rng.normal(size=shape[-1:]).astype(np.float32)
-    return arrays
-
-
-def write_slim(values, path, version: str = "v2", without: str = "no layer", **changed: np.ndarray) -> str:
-    """Writes a checkpoint of TF-slim's VGG-16 with its true names; returns its path."""
-    kinds = {"kernel": "weights", "bias": "biases"}
-    tensors = {"vgg_16/mean_rgb": np.float32(networks.MEAN_RGB), "global_step": np.int64(370_000)}
-    for name, array in (values | {key.replace("__", "/"): value for key, value in changed.items()}).items():
-        layer, kind = name.split("/")
-        scope = f"{layer[:5]}/{layer}" if layer.startswith("conv") else layer
-        if layer != without:
-            tensors[f"vgg_16/{scope}/{kinds[kind]}"] = array
-    names, data = list(tensors), [tf.constant(array) for array in tensors.values()]
-    if version == "v2":
-        slices = [""] * len(names)
-        tf.raw_ops.SaveV2(prefix=str(path), tensor_names=names, shape_and_slices=slices, tensors=data)
-    else:
-        tf.raw_ops.Save(filename=str(path), tensor_names=names, data=data)
-    return str(path)
-
-
-def keras_name(name: str) -> str:
-    if name.startswith("conv"):
-        return f"block{name[4]}_conv{name[6]}"
-    return {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}[name]
-
-
-def keras_arrays(values, layer: str) -> list[np.ndarray]:
-    """As Keras has them: conv1_1 takes BGR, the classifier is dense."""
-    kernel, bias = values[f"{layer}/kernel"], values[f"{layer}/bias"]
-    if layer == "conv1_1":
-        kernel = kernel[:, :, ::-1]
-    return [kernel.reshape(-1, kernel.shape[-1]) if layer.startswith("fc") else kernel, bias]
-
-
-def write_keras_2(values, path, chosen=LAYERS) -> str:
-    """The layout of the published vgg16_weights_tf_dim_ordering_tf_kernels.h5."""
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *map(keras_name, chosen))]
-        file.create_group("input_1").attrs["weight_names"] = np.array([], "S")
-        for layer in chosen:
-            group = file.create_group(keras_name(layer))
-            names = [f"{keras_name(layer)}/{kind}:0" for kind in KINDS]
-            group.attrs["weight_names"] = [name.encode() for name in names]
-            for name, array in zip(names, keras_arrays(values, layer), strict=True):
-                group[name] = array
-    return str(path)
-
-
-def keras_model(values) -> keras.Model:
-    model = small_vgg16(1000, keras_name)
-    for layer in LAYERS:
-        model.get_layer(keras_name(layer)).set_weights(keras_arrays(values, layer))
-    return model
+    return slim_values()
 
 
 def assert_restored(model: keras.Model, values, up_to: str) -> None:
@@ -236,7 +156,8 @@ def test_another_runs_weights_are_taken_and_not_its_step(tmp_path):
         model.get_layer("conv1").kernel, trained.model.get_layer("conv1").kernel.numpy()
     )
     assert not np.array_equal(model.get_layer("fc8").kernel, trained.model.get_layer("fc8").kernel.numpy())
-    assert outcome.initialised == ["fc8"] and "optimizer/iteration" in outcome.ignored
+    assert outcome.initialised == ["fc8"] and outcome.ignored[0] == "fc8"
+    assert {"optimizer", "loss_sum"} < {*outcome.ignored} and len(outcome.ignored) < 10
 
 
 @keras_saves
@@ -251,136 +172,32 @@ def test_a_keras_file_of_this_projects_own_network_takes_rgb_already(tmp_path):
         np.testing.assert_array_equal(*kernels, err_msg=layer)
 
 
-def refused(path: object, up_to: str = "fc7") -> str:
-    with pytest.raises(UserError) as error:
-        pretrained.restore(small_vgg16(), pretrained.open_weights(str(path), True), up_to)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-def test_what_is_missing_is_named(values, tmp_path):
-    path = write_slim(values, tmp_path / "vgg_16.ckpt", without="conv3_2")
-    message = refused(path)
-    assert f"{path}: lacks conv3_2/kernel, conv3_2/bias" in message
-
-
-def test_a_wrong_shape_is_named_with_both(values, tmp_path):
-    path = write_slim(values, tmp_path / "vgg_16.ckpt", fc7__kernel=np.zeros((1, 1, UNITS, 3), np.float32))
-    assert f"fc7/kernel has the shape (1, 1, {UNITS}, 3), the network's has ({UNITS}, {UNITS})" in refused(
-        path
-    )
-
-
-def test_weights_that_are_not_finite_are_named(values, tmp_path):
-    path = write_slim(values, tmp_path / "vgg_16.ckpt", conv2_1__bias=np.full(5, np.nan, np.float32))
-    assert "conv2_1/bias is damaged" in refused(path)
-
-
-@pytest.mark.parametrize("version", ["v1", "v2"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
-def test_a_truncated_checkpoint_is_one_line_that_names_it(values, version, share, tmp_path):
-    path = write_slim(values, tmp_path / "vgg_16.ckpt", version)
-    for file in tmp_path.iterdir():
-        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    assert re.match(rf"{re.escape(path)}.*(damaged|lacks)", refused(path))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
-def test_a_truncated_keras_file_is_one_line_that_names_it(values, share, tmp_path):
-    path = write_keras_2(values, tmp_path / "vgg16.h5")
-    content = (tmp_path / "vgg16.h5").read_bytes()
-    (tmp_path / "vgg16.h5").write_bytes(content[: int(share * len(content))])
-    assert re.match(rf"{re.escape(path)}.*damaged", refused(path))
-
-
-@pytest.mark.parametrize("name", ["notes.h5", "notes.ckpt"])
-def test_a_file_that_holds_no_weights_is_named(name, tmp_path):
-    (tmp_path / name).write_text("Remember the milk.\n" * 100)
-    assert f"{tmp_path / name}: is damaged or holds no weights" in refused(tmp_path / name)
-
-
-def write_archive(folder: Path) -> Path:
-    (folder / "vgg_16.ckpt").write_bytes(np.random.default_rng(0).bytes(10_000))
-    with tarfile.open(folder / "vgg_16.tar.gz", "w:gz") as archive:
-        archive.add(folder / "vgg_16.ckpt")
-    return folder / "vgg_16.tar.gz"
-
-
-def test_an_archive_is_to_be_unpacked(tmp_path):
-    path = write_archive(tmp_path)
-    assert f"{path}: is an archive; unpack it, tar xf {path}" in refused(path)
-
-
-@pytest.mark.parametrize("size", [0, 5, 20, 100, 600])
-def test_an_archive_that_was_cut_short_is_one_line(size, tmp_path):
-    path = write_archive(tmp_path)
-    path.write_bytes(path.read_bytes()[:size])
-    assert re.match(rf"{re.escape(str(path))}: is (damaged|an archive)", refused(path))
-
-
-def test_a_download_of_nothing_but_zeros_is_damaged(tmp_path):
-    (tmp_path / "vgg_16.ckpt").write_bytes(bytes(100_000))
-    assert f"{tmp_path / 'vgg_16.ckpt'}: is damaged" in refused(tmp_path / "vgg_16.ckpt")
-
-
 @pytest.mark.parametrize("write", [write_slim, write_keras_2])
-def test_vgg_19_is_another_network(values, write, tmp_path):
-    """It has all of VGG-16's names and shapes."""
-    more = {f"conv{block}_4/{kind}": values[f"conv{block}_3/{kind}"] for block in (3, 4, 5) for kind in KINDS}
-    layers = [*LAYERS, "conv3_4", "conv4_4", "conv5_4"]
-    chosen = {} if write is write_slim else {"chosen": layers}
-    path = write(values | more, tmp_path / ("vgg_19.h5" if chosen else "vgg_19.ckpt"), **chosen)
-    assert f"{path}: is of another network, which has conv3_4, conv4_4, conv5_4 too; give" in refused(path)
+def test_the_scripts_own_network_has_the_layers_of_the_real_names_in_their_order(write, tmp_path):
+    """Networks of reduced widths show each layer equal; here it is `networks.vgg16` on small images."""
+    model = networks.vgg16(20, size=32)
+    layers_with_weights = [layer.name for layer in model.layers if layer.weights]
+    assert layers_with_weights == LAYERS == list(get_args(VGG16Layer))
+    rng = np.random.default_rng(0)
+    real = {
+        name: rng.normal(size=array.shape).astype(np.float32) for name, array in weights_of(model).items()
+    }
+    convolutions = {} if write is write_slim else {"chosen": CONVOLUTIONS}
+    path = write(real, tmp_path / ("vgg16.h5" if convolutions else "vgg_16.ckpt"), **convolutions)
+    outcome = pretrained.restore(model, pretrained.open_weights(path, False), "conv5_3")
+    assert outcome.restored == CONVOLUTIONS and outcome.initialised == ["fc6", "fc7", "fc8"]
+    assert_restored(model, real, "conv5_3")
 
 
-def test_a_path_that_does_not_exist_is_named(tmp_path):
-    assert f"{tmp_path / 'vgg_16.ckpt'}: does not exist; give --init_from" in refused(
-        tmp_path / "vgg_16.ckpt"
-    )
-
-
-def test_a_folder_without_a_checkpoint_is_named(tmp_path):
-    assert f"{tmp_path}: holds no checkpoint of a run; give --init_from the model dir" in refused(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["vgg_16.ckpt", "vgg_16.ckpt.index", "vgg16.h5"])
-def test_a_folder_that_holds_the_file_is_one_line_that_names_it(name, tmp_path):
-    (tmp_path / name).touch()
-    assert refused(tmp_path).endswith(f"give --init_from the file, {tmp_path / name}")
-
-
-def test_a_layer_that_the_network_lacks_is_named(values, tmp_path):
-    path = write_slim(values, tmp_path / "vgg_16.ckpt")
-    assert "--restore_up_to fc9: the network's layers are" in refused(path, "fc9")
-
-
-def test_a_layer_without_weights_is_refused_for_nothing_would_be_restored(values, tmp_path):
-    path = write_slim(values, tmp_path / "vgg_16.ckpt")
-    assert "--restore_up_to pool1: the network's layers are conv1_1, " in refused(path, "pool1")
-
-
-def test_the_scripts_choices_are_the_layers_with_weights():
-    layers = [layer.name for layer in small_vgg16().layers if layer.weights]
-    assert list(get_args(VGG16Layer)) == layers
+def test_a_checkpoint_in_bfloat16_is_taken(values, tmp_path):
+    halves = {name: array.astype(tf.bfloat16.as_numpy_dtype) for name, array in values.items()}
+    model = small_vgg16()
+    path = write_slim(halves, tmp_path / "vgg_16.ckpt")
+    pretrained.restore(model, pretrained.open_weights(path, True), "fc7")
+    assert_restored(model, {name: array.astype(np.float32) for name, array in halves.items()}, "fc7")
 
 
 def test_any_file_of_a_checkpoint_names_it(values, tmp_path):
     path = write_slim(values, tmp_path / "vgg_16.ckpt", "v2")
     for suffix in (".index", ".data-00000-of-00001"):
         assert pretrained.open_weights(path + suffix, True).name == path
-
-
-def test_the_home_of_nobody_does_not_exist():
-    assert "~nobody-of-that-name/vgg_16.ckpt: does not exist" in refused("~nobody-of-that-name/vgg_16.ckpt")
-
-
-def test_a_keras_file_of_another_layout_is_one_line(tmp_path):
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["layers"] = np.zeros(3)
-    assert f"{tmp_path / 'x.h5'}: is damaged or holds no weights" in refused(tmp_path / "x.h5")
-
-
-def test_variables_that_are_no_numbers_are_named(values, tmp_path):
-    words = np.full((5,), "milk", object)
-    path = write_slim(values, tmp_path / "vgg_16.ckpt", conv2_1__bias=words)
-    assert "conv2_1/bias is damaged, not all of it are finite numbers" in refused(path)
