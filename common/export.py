@@ -35,6 +35,18 @@ def make_standalone(network: Trained) -> keras.Model:
     return keras.Model(images, probabilities, name=f"{network.model.name}_standalone")
 
 
+def _served(model: keras.Model) -> tf.Module:
+    """What a SavedModel is made of. `model.export` of Keras 3.15 would store every weight twice."""
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.weights]
+    module.serve = tf.function(
+        lambda images: model(images, training=False),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")],
+        autograph=False,
+    )
+    return module
+
+
 def write(network: Trained, folder: Path) -> list[Path]:
     """Writes the network as a Keras file and as a SavedModel.
 
@@ -53,7 +65,7 @@ def write(network: Trained, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         model.save(paths[0])
-        model.export(str(paths[1]), verbose=False)
+        tf.saved_model.save(_served(model), str(paths[1]))
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0][:200]
         raise UserError(f"{folder}: can't be written ({reason})") from error

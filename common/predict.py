@@ -13,10 +13,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common import cli
 from common.errors import UserError
+
+if TYPE_CHECKING:  # it loads TensorFlow, which `--help` shouldn't wait for
+    from common.trained import Trained
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -38,7 +41,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     return photos
 
 
-def predict(network: Any, photos: Sequence[Path]) -> list[dict[str, float]]:
+def predict(network: "Trained", photos: Sequence[Path]) -> list[dict[str, float]]:
     """Probabilities of the classes in each photo, as evaluation would score it.
 
     Args:

@@ -151,6 +151,8 @@ def test_exported_files_need_nothing_of_this_project_and_give_the_same_numbers(v
     predict.main(["--model_dir", str(run), "--export", str(tmp_path / "out")])
     written = capsys.readouterr().out.splitlines()
     assert written == [str(tmp_path / "out" / "caffenet.keras"), str(tmp_path / "out" / "saved_model")]
+    stored = tf.train.list_variables(str(tmp_path / "out" / "saved_model" / "variables" / "variables"))
+    assert sorted(shape for _, shape in stored if shape).count([4096, 4096]) == 1  # fc7's kernel, once
     name, expected = next(iter(evaluated(run).items()))
     image = np.asarray(Image.open(voc / "JPEGImages" / f"{name}.jpg"))
     np.save(tmp_path / "image.npy", image)
