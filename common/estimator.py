@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from common import distribution, evaluation, interruption, run_files, run_lock, summaries
 from common.checkpoints import RunCheckpoints
@@ -241,10 +242,13 @@ class Estimator:
             Interrupted: within `train`, a signal asks to stop.
         """
         parts = []
-        for images in input.batches(self.replicas.worker, self.replicas.workers):
-            if self.replicas.workers == 1:  # several end the evaluation, so that none waits for another
-                self._watch.check()
-            parts.append(self.forward(images).numpy())
+        total = len(input.rows) // self.replicas.workers
+        with tqdm(desc="evaluating", total=total, unit=" images", disable=None, leave=False) as bar:
+            for images in input.batches(self.replicas.worker, self.replicas.workers):
+                if self.replicas.workers == 1:  # several end the evaluation, so that none waits for another
+                    self._watch.check()
+                parts.append(self.forward(images).numpy())
+                bar.update(len(images))
         return self.replicas.gather(np.concatenate(parts))
 
     def score(self, input: EvalInput, logits: np.ndarray) -> dict[str, Any]:
