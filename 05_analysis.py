@@ -7,6 +7,7 @@ both networks, with the images behind the hardest and the easiest class. Most of
 VGG-16 the test images, some minutes on 2 cores. At the end it prints where its figures are.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,8 +69,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     paths += analysis.map_of_fc7(seen, test, embedded, folder)
     paths += analysis.scores(seen, test, folder)
 
+    # Seen from the analysis, so that they are found from anywhere, and with it on another machine.
+    runs = {"caffenet": config.caffenet, "vgg": config.vgg}
+    seen_from_here = {name: os.path.relpath(run.resolve(), folder.resolve()) for name, run in runs.items()}
+    settings = run_files.settings_of(config, resumable=False) | seen_from_here
     result = {
-        "settings": {"script": Path(__file__).stem} | run_files.settings_of(config, resumable=False),
+        "settings": {"script": Path(__file__).stem} | settings,
         "resumable_settings": run_files.settings_of(config, resumable=True),
         "data": {
             "name": caffenet.config["data"]["name"],

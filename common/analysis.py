@@ -35,6 +35,14 @@ class Seen(NamedTuple):
 def look(network: Trained, test: Examples, batch_size: int) -> Seen:
     """Shows a network the centre crops of a split, once.
 
+    Args:
+        network: see `common.trained.load_for`.
+        test: the split, uint8 images no smaller than the network's crops.
+        batch_size: images at a time; no effect on what is seen.
+
+    Returns:
+        Features, logits and scores of all images, in order.
+
     Raises:
         UserError: a logit is NaN or infinite.
     """

@@ -6,10 +6,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from common import run_files
+from common import figures, run_files
 from common.distribution import Replicas
 from common.errors import UserError
-from common.figures import describe_data, paired_ap, plot_score, save
 from common.task_networks import BASELINES, network_of
 
 
@@ -82,8 +81,9 @@ def _at(steps: Collection[int], evaluations: Sequence[Mapping[str, Any]]) -> lis
 def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
     """Compares a run with mixup and its baseline at the iterations they have in common.
 
-    Draws their curves and their AP per class, and writes comparison.json: the "name" of the baseline's
-    folder, and of "mixup" and "baseline" the last line of metrics.jsonl at an iteration that both have.
+    Draws their curves and their AP per class, prints both mAPs, and writes comparison.json: the "name" of
+    the baseline's folder, and of "mixup" and "baseline" the last line of metrics.jsonl at an iteration that
+    both have.
 
     Args:
         model_dir: of the run.
@@ -105,16 +105,20 @@ def write_figures(model_dir: Path, baseline: Path) -> list[Path]:
             f"{baseline}: was evaluated at none of the iterations of {model_dir}; give --baseline_dir another"
         )
     config = run_files.read_config(model_dir)
-    title = f"{network_of(config)[1]} and its baseline {baseline.resolve().name}\n{describe_data(config)}"
+    title = f"{network_of(config)[1]} and its baseline {baseline.resolve().name}"
+    title += f"\n{figures.describe_data(config)}"
     last = ours[-1]["step"]
     ours, theirs = _at(common, ours), _at(common, theirs)
     if ours[-1]["step"] < last:
         title += f"\nup to iteration {ours[-1]['step']:,} of {last:,}, the last that the baseline has too"
     folder = model_dir / "figures"
     compared = {"name": baseline.resolve().name, "mixup": ours[-1], "baseline": theirs[-1]}
+    mixed, plain = ours[-1]["mAP"], theirs[-1]["mAP"]
+    gain = figures.format_gain(mixed - plain)
+    print(f"mAP at iteration {ours[-1]['step']:,}: {mixed:.4f} with mixup, {plain:.4f} of {baseline}, {gain}")
     return [
         _curves(ours, theirs, title, folder / "with_baseline.png"),
-        paired_ap(ours[-1], theirs[-1], "mixup", "baseline", title, folder / "ap_with_baseline.png"),
+        figures.paired_ap(ours[-1], theirs[-1], "mixup", "baseline", title, folder / "ap_with_baseline.png"),
         run_files.write_json(model_dir / "comparison.json", compared),
     ]
 
@@ -135,9 +139,9 @@ def _curves(
         label = f"{name}, training{kind}"
         losses.plot(steps, [line["train_loss"] for line in lines], ".--", color=color, label=label)
         losses.plot(steps, [line["test_loss"] for line in lines], ".-", color=color, label=f"{name}, test")
-        plot_score(scores, lines, "mAP", ".-", color=color, label=f"{name}, test")
+        figures.plot_score(scores, lines, "mAP", ".-", color=color, label=f"{name}, test")
         label = f"{name}, training images as they are"
-        plot_score(scores, lines, "train_sample_mAP", ".--", color=color, label=label)
+        figures.plot_score(scores, lines, "train_sample_mAP", ".--", color=color, label=label)
     guessing = theirs[-1]["mAP_guessing"]
     scores.axhline(guessing, color="gray", linestyle="--", label=f"guessing, {guessing:.3f}")
     losses.set(title="training: mean since the point before")
@@ -149,4 +153,4 @@ def _curves(
         axes.set_xlim(left=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    return save(figure, path)
+    return figures.save(figure, path)

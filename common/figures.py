@@ -162,6 +162,11 @@ def ap_per_class(metrics: Mapping[str, Any], title: str, path: Path) -> Path:
     return save(figure, path)
 
 
+def format_gain(difference: float) -> str:
+    """A difference of scores with its sign, "+0.012"; one that rounds to nothing is "0.000"."""
+    return "0.000" if f"{abs(difference):.3f}" == "0.000" else f"{difference:+.3f}"
+
+
 def paired_ap(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str, other: str, title: str, path: Path
 ) -> Path:
@@ -186,7 +191,7 @@ def paired_ap(
         axes.barh(rows + shift, [lines["AP"][one] for one in classes], 0.4, label=label, color=color)
     guessing = [theirs["AP_guessing"][one] for one in classes]
     axes.plot(guessing, rows, "|", color="black", markersize=16, label="guessing")
-    axes.set_yticks(rows, [f"{one}  {gains[one]:+.3f}" for one in classes])
+    axes.set_yticks(rows, [f"{one}  {format_gain(gains[one])}" for one in classes])
     axes.set(title=f"Test AP per class: {name} and {other}\n{title}", xlabel="average precision", xlim=(0, 1))
     axes.set_ylabel(f"class, and how much higher {name} is")
     axes.margins(y=0.01)

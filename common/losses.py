@@ -20,12 +20,12 @@ def sigmoid_cross_entropy(
     labels.
 
     Args:
-        labels: (B, classes) float32 in {0, 1}, or those of mixtures.
-        logits: (B, classes) float32.
-        weights: (B, classes) float32, 0 where a label is not to be counted, or those of mixtures.
+        labels: (B, classes) in {0, 1}, or those of mixtures.
+        logits: (B, classes), of the labels' dtype, float32 or float64.
+        weights: (B, classes) of the same dtype, 0 where a label is not to be counted, or those of mixtures.
 
     Returns:
-        () float32, nats.
+        () of that dtype, nats.
     """
 
     def loss(labels: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | float) -> tf.Tensor:
@@ -42,11 +42,11 @@ def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
 
     Args:
         labels: (B,) int64, the class.
-        logits: (B, classes) float32.
-        weights: (B,) float32, 0 where an image is not to be counted.
+        logits: (B, classes) float32 or float64.
+        weights: (B,) of the logits' dtype, 0 where an image is not to be counted.
 
     Returns:
-        () float32, nats.
+        () of that dtype, nats.
     """
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return _mean_by_nonzero_weights(cross_entropy, weights)
@@ -54,7 +54,7 @@ def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tens
 
 @tf.custom_gradient
 def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The cross entropy of each label alone: (B, classes) float32, nats, of arrays of that shape.
+    """The cross entropy of each label alone: (B, classes), nats, of arrays of that shape.
 
     It is TensorFlow's with a gradient of its own: TensorFlow's leads to the logits on four ways, and grappler
     has a graph add up what comes back on them in the order in which it is computed. By rounding, a training

@@ -20,7 +20,7 @@ from common import cli
 from common.command_line import command_of, told_settings
 from common.questions import QUESTIONS, Question
 from common.report_page import page, picture, table
-from common.report_runs import Run, find_analyses, find_runs, shown
+from common.report_runs import Run, find_analyses, find_runs, shown, to_type
 from common.score_titles import SCORE_TITLES
 
 
@@ -134,13 +134,17 @@ def _answer_by_analyses(question: Question, folders: Sequence[Path]) -> str:
 
 def _gains(names: Sequence[str], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """mAP and AP per class of two evaluations on the same images, the largest gain first."""
+    from common.figures import format_gain
+
     gains = {name: ours["AP"][name] - ap for name, ap in theirs["AP"].items()}
     rows = [["mAP", ours["mAP"], theirs["mAP"], ours["mAP"] - theirs["mAP"], ours["mAP_guessing"]]] + [
         [f"AP {name}", ours["AP"][name], theirs["AP"][name], gains[name], ours["AP_guessing"][name]]
         for name in sorted(gains, key=gains.get, reverse=True)
     ]
-    formats = ("{}", "{:.3f}", "{:.3f}", "{:+.3f}", "{:.3f}")
-    shown_rows = ([form.format(cell) for form, cell in zip(formats, row, strict=True)] for row in rows)
+    shown_rows = (
+        [what, f"{one:.3f}", f"{other:.3f}", format_gain(gain), f"{guessing:.3f}"]
+        for what, one, other, gain, guessing in rows
+    )
     return table(["", *names, "gain", "guessing"], shown_rows)
 
 
@@ -158,6 +162,9 @@ def _answer_by_analysis(folder: Path, result: Mapping[str, Any]) -> list[str]:
         for metric, share in by_metric.items()
     ]
     of_neighbours.append(["two images at random", "", "", _share(shares["at random"])])
+    # The runs' folders are stored as seen from the analysis'.
+    of_runs = {name: to_type(folder / result["settings"][name]) for name in ("caffenet", "vgg")}
+    result = {**result, "settings": {**result["settings"], **of_runs}}
     command = f"{command_of(result, None)} --output_dir {shlex.quote(shown(folder))}"
     return [
         f"<h3>{html.escape(folder.name)}</h3><pre>{html.escape(command)}</pre>",
@@ -168,7 +175,7 @@ def _answer_by_analysis(folder: Path, result: Mapping[str, Any]) -> list[str]:
 
 
 def write_report(folders: Sequence[Path], output: Path) -> Path:
-    """Writes the page.
+    """Writes the page, and prints of how many runs and analyses it is.
 
     Args:
         folders: model directories, or folders of them.
@@ -196,6 +203,7 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     content = page("Multi-label classification on PASCAL VOC, in TensorFlow", sections)
     output.write_text(content, encoding="utf-8")
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, of {len(runs)} runs and {len(analyses)} analyses")
     return output
 
 
@@ -208,9 +216,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
     )
     options = parser.parse_args(argv)
     cli.import_tensorflow()
-    output = write_report(options.runs, options.output)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
-    return output
+    return write_report(options.runs, options.output)
 
 
 if __name__ == "__main__":

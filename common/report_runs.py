@@ -54,11 +54,11 @@ class Run:
         """Makes the run, or goes on with it; a run of which only the log is kept is made anew under runs/."""
         # Of its baseline the name alone is kept, so it is looked for beside the run.
         beside = self.folder.parent / self.comparison["name"] if self.comparison else None
-        baseline = _to_type(beside) if beside and (beside / "config.json").is_file() else None
-        return command_of(self.config, _to_type(self.folder), baseline)
+        baseline = to_type(beside) if beside and (beside / "config.json").is_file() else None
+        return command_of(self.config, to_type(self.folder), baseline)
 
 
-def _to_type(folder: Path) -> str:
+def to_type(folder: Path) -> str:
     """A run's folder for a command; under runs/ where it has no checkpoint to go on from."""
     return shown(folder) if (folder / "checkpoint").is_file() else f"runs/{folder.name}"
 
@@ -95,9 +95,11 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
             except run_files.EarlierVersionError:
                 print(f"{path.parent}: left out, it is an earlier version's", file=sys.stderr)
                 continue
-            if evaluations:
-                comparison = _read_comparison(path.parent)
-                runs.append(Run(path.parent.resolve(), config, evaluations, comparison))
+            if not evaluations:
+                print(f"{path.parent}: left out, it wasn't evaluated yet", file=sys.stderr)
+                continue
+            comparison = _read_comparison(path.parent)
+            runs.append(Run(path.parent.resolve(), config, evaluations, comparison))
     return list({run.folder: run for run in runs}.values())
 
 

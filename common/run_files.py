@@ -138,6 +138,8 @@ def open_run(config: RunOptions, script: str, data: Data, precision: str) -> Pat
     Replicas().check_agreed("settings or data", decisive)
     if not Replicas().is_chief:
         return model_dir
+    if model_dir.exists() and not model_dir.is_dir():
+        raise UserError(f"{model_dir}: is a file and no folder; give another --model_dir")
     try:
         run_lock.hold(model_dir)
     except OSError as error:

@@ -22,6 +22,11 @@ class Snapshots(hooks.Hook):
     """
 
     def __init__(self, layer: str, steps: Collection[int]) -> None:
+        """
+        Args:
+            layer: its name; it has a kernel.
+            steps: when to keep it, 0 before the first update; steps beyond the last do nothing.
+        """
         self._layer = layer
         self._steps = frozenset(steps)
 
@@ -74,9 +79,11 @@ def read_stages(model_dir: Path, network: Trained) -> dict[int, np.ndarray]:
             kernels[int(match[1])] = kernel
     kernels[network.step] = present
     if len(kernels) < _FEWEST:
+        planned = sorted(network.config["resumable_settings"]["snapshot_steps"])[_FEWEST - 2 :]
+        beyond = f"beyond iteration {planned[0]:,}" if planned and planned[0] >= network.step else "anew"
         raise UserError(
             f"{model_dir / 'snapshots'}: has conv1 of {len(kernels) - 1} stages besides the present one, "
-            f"{_FEWEST - 1} are needed; train longer, or with --snapshot_steps"
+            f"{_FEWEST - 1} are needed; train {beyond}, or with other --snapshot_steps"
         )
     steps = sorted(kernels)
     chosen = np.unique(np.linspace(0, len(steps) - 1, _MOST).round().astype(int))

@@ -66,4 +66,5 @@ def training(model_dir: Path, title: str, path: Path) -> list[Path]:
 
 
 def _plot(axes: Axes, values: Mapping[int, float], **style: Any) -> None:
-    axes.plot(list(values), [float(value) for value in values.values()], **style)
+    alone = {"marker": "."} if len(values) == 1 else {}  # which a line wouldn't show
+    axes.plot(list(values), [float(value) for value in values.values()], **alone | style)

@@ -9,6 +9,21 @@ from common.errors import UserError
 MIXUP = {"script": "06_mixup", "network": "caffenet", "alpha": 0.2}
 
 
+def evaluation(step: int, train_loss: float = 0.3, test_loss: float = 0.4, mAP: float = 0.2) -> dict:
+    """A line of metrics.jsonl."""
+    line = {"step": step, "train_loss": train_loss, "test_loss": test_loss, "mAP": mAP, "mAP_guessing": 0.1}
+    line["AP"] = {"cat": 0.1 + step / 1000, "dog": 0.3}
+    return line | {"AP_guessing": {"cat": 0.05, "dog": 0.15}}
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list:
+    """The figures that would be written: the curves, then the bars."""
+    kept = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: kept.append(figure) or path)
+    return kept
+
+
 def write_run(
     folder: Path,
     steps: tuple[int, ...],
@@ -37,30 +52,25 @@ def write_run(
     }
     (folder / "config.json").write_text(json.dumps(config))
     for step in steps:
-        line = {"step": step, "train_loss": train_loss, "test_loss": test_loss, "mAP": mAP}
-        line |= {"mAP_guessing": 0.1, "AP": {"cat": 0.1 + step / 1000, "dog": 0.3}}
-        line |= {"AP_guessing": {"cat": 0.05, "dog": 0.15}}
+        line = evaluation(step, train_loss, test_loss, mAP)
         run_files.append_metrics(folder, line | ({"train_sample_mAP": mAP + 0.3} if sampled else {}))
     return folder
 
 
-def test_figures_are_of_the_iterations_that_both_were_evaluated_at(tmp_path, monkeypatch):
+def test_figures_are_of_the_iterations_that_both_were_evaluated_at(tmp_path, drawn):
     run = write_run(tmp_path / "run", (10, 20, 30), **MIXUP)
     baseline = write_run(tmp_path / "baseline", (15, 20, 40))
-    drawn = []
-    monkeypatch.setattr(comparison, "_curves", lambda ours, theirs, *rest: drawn.append((ours, theirs)))
     comparison.check_baseline(run, baseline)
     comparison.write_figures(run, baseline)
-    ((ours, theirs),) = drawn
-    assert [line["step"] for line in ours] == [line["step"] for line in theirs] == [20]
+    curves, bars = drawn
+    lines = [line for axes in curves.axes for line in axes.lines if not line.get_label().startswith("guess")]
+    assert len(lines) == 8 and all(line.get_xdata().tolist() == [20] for line in lines)
+    assert sum("iteration 20, " in text.get_text() for text in bars.legends[0].get_texts()) == 2
 
 
-def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, monkeypatch):
+def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, drawn):
     run = write_run(tmp_path / "run", (10, 20), **MIXUP)
     baseline = write_run(tmp_path / "baseline", (10, 20), mAP=0.3, test_loss=0.6, train_loss=0.5)
-    drawn = []
-    for module in (comparison, figures):
-        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)
     comparison.write_figures(run, baseline)
     curves, bars = drawn
     for figure in (curves.get_suptitle(), bars.axes[0].get_title()):
@@ -81,12 +91,9 @@ def test_curves_are_the_losses_and_scores_of_both_by_name(tmp_path, monkeypatch)
     assert labels == {"mixup, iteration 20, mAP 0.200", "baseline, iteration 20, mAP 0.300", "guessing"}
 
 
-def test_a_baseline_of_an_earlier_version_has_no_curve_of_training_images(tmp_path, monkeypatch):
+def test_a_baseline_of_an_earlier_version_has_no_curve_of_training_images(tmp_path, drawn):
     run = write_run(tmp_path / "run", (10, 20), **MIXUP)
     baseline = write_run(tmp_path / "baseline", (10, 20), sampled=False)
-    drawn = []
-    for module in (comparison, figures):
-        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)
     comparison.write_figures(run, baseline)
     labels = [line.get_label() for line in drawn[0].axes[1].lines]
     assert labels == [
@@ -97,9 +104,7 @@ def test_a_baseline_of_an_earlier_version_has_no_curve_of_training_images(tmp_pa
     ]
 
 
-def test_training_losses_are_means_over_the_same_iterations_however_often_each_was_evaluated(
-    tmp_path, monkeypatch
-):
+def test_training_losses_are_means_over_the_same_iterations_however_often_each_was_evaluated(tmp_path, drawn):
     """The loss falls from 0.8 to 0.4 at iteration 15 in both runs; the second is evaluated more often."""
     run, baseline = write_run(tmp_path / "run", (), **MIXUP), write_run(tmp_path / "baseline", ())
     for folder, means in (
@@ -107,18 +112,19 @@ def test_training_losses_are_means_over_the_same_iterations_however_often_each_w
         (baseline, {5: 0.8, 15: 0.8, 20: 0.4, 25: 0.4, 30: 0.4}),
     ):
         for step, mean in means.items():
-            run_files.append_metrics(folder, {"step": step, "train_loss": mean})
-    drawn = []
-    monkeypatch.setattr(comparison, "_curves", lambda ours, theirs, *rest: drawn.extend([ours, theirs]))
-    monkeypatch.setattr(comparison, "paired_ap", lambda *given: None)
+            run_files.append_metrics(folder, evaluation(step, train_loss=mean))
     comparison.write_figures(run, baseline)
-    for lines in drawn:
-        assert {line["step"]: line["train_loss"] for line in lines} == pytest.approx({20: 0.7, 30: 0.4})
+    losses = {line.get_label(): line.get_xydata() for line in drawn[0].axes[0].lines}
+    for name in ("mixup, training, on mixtures", "baseline, training"):
+        assert dict(losses[name].tolist()) == pytest.approx({20: 0.7, 30: 0.4})
 
 
-def test_figures_are_written_into_the_runs_folder(tmp_path):
-    run, baseline = write_run(tmp_path / "run", (10, 20), **MIXUP), write_run(tmp_path / "baseline", (10, 20))
+def test_figures_are_written_into_the_runs_folder_and_both_scores_are_printed(tmp_path, capsys):
+    run = write_run(tmp_path / "run", (10, 20), mAP=0.25, **MIXUP)
+    baseline = write_run(tmp_path / "baseline", (10, 20))
     paths = comparison.write_figures(run, baseline)
+    expected = f"mAP at iteration 20: 0.2500 with mixup, 0.2000 of {baseline}, +0.050\n"
+    assert capsys.readouterr().out == expected
     *drawn, compared = paths
     assert [path.name for path in drawn] == ["with_baseline.png", "ap_with_baseline.png"]
     assert all(path.parent == run / "figures" and path.stat().st_size > 10_000 for path in drawn)
@@ -128,22 +134,17 @@ def test_figures_are_written_into_the_runs_folder(tmp_path):
     assert found["baseline"] == run_files.read_metrics(baseline)[-1]
 
 
-def test_a_single_iteration_in_common_is_seen(tmp_path, monkeypatch):
+def test_a_single_iteration_in_common_is_seen(tmp_path, drawn):
     run, baseline = write_run(tmp_path / "run", (20,), **MIXUP), write_run(tmp_path / "baseline", (20,))
-    drawn = []
-    monkeypatch.setattr(comparison, "save", lambda figure, path: drawn.append(figure) or path)
     comparison.write_figures(run, baseline)
     lines = [line for axes in drawn[0].axes for line in axes.lines if len(line.get_xdata()) == 1]
     assert len(lines) == 8 and all(line.get_marker() == "." for line in lines)
 
 
-def test_a_baseline_that_ends_earlier_is_said_before_and_in_the_figures(tmp_path, monkeypatch, capsys):
+def test_a_baseline_that_ends_earlier_is_said_before_and_in_the_figures(tmp_path, drawn, capsys):
     run, baseline = write_run(tmp_path / "run", (10, 20), **MIXUP), write_run(tmp_path / "baseline", (5, 10))
     comparison.check_baseline(run, baseline)
     assert f"{baseline}: stands at iteration 10, this run goes to 20; the figures" in capsys.readouterr().out
-    drawn = []
-    for module in (comparison, figures):
-        monkeypatch.setattr(module, "save", lambda figure, path: drawn.append(figure) or path)
     comparison.write_figures(run, baseline)
     for title in (drawn[0].get_suptitle(), drawn[1].axes[0].get_title()):
         assert "up to iteration 10 of 20, the last that the baseline has too" in title

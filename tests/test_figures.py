@@ -211,15 +211,28 @@ def test_the_figure_of_the_training_is_what_tensorboard_has(tmp_path, monkeypatc
     ]
 
 
-def test_gradients_that_are_0_throughout_are_named(tmp_path, monkeypatch):
-    writer = tf.summary.create_file_writer(str(tmp_path))
-    for step in (1, 2):
+def write_summaries(folder, steps: int) -> None:
+    writer = tf.summary.create_file_writer(str(folder))
+    for step in range(1, 1 + steps):
         gradients = {"conv1/kernel": np.zeros(9), "fc8/kernel": np.array([-0.5, 0.25])}
         summaries.write_histograms(writer, step, "gradients", gradients)
         with writer.as_default(step):
             tf.summary.scalar("train/loss", 0.7)
             tf.summary.scalar("train/learning_rate", 0.1)
     writer.close()
+
+
+@pytest.mark.parametrize(("steps", "marker"), [(1, "."), (2, "None")])
+def test_a_single_step_of_the_training_is_a_dot(tmp_path, monkeypatch, steps, marker):
+    write_summaries(tmp_path, steps)
+    drawn = []
+    monkeypatch.setattr(summary_figures, "save", lambda figure, path: drawn.append(figure) or path)
+    summary_figures.training(tmp_path, "x", tmp_path / "training.png")
+    assert [axes.lines[0].get_marker() for axes in drawn[0].axes[:2]] == [marker, marker]
+
+
+def test_gradients_that_are_0_throughout_are_named(tmp_path, monkeypatch):
+    write_summaries(tmp_path, 2)
     drawn = []
     monkeypatch.setattr(summary_figures, "save", lambda figure, path: drawn.append(figure) or path)
     summary_figures.training(tmp_path, "x", tmp_path / "training.png")
@@ -233,3 +246,10 @@ def test_gradients_that_are_0_throughout_are_named(tmp_path, monkeypatch):
 
 def test_without_tensorboard_files_there_is_no_figure_of_the_training(tmp_path):
     assert summary_figures.training(tmp_path, "x", tmp_path / "training.png") == []
+
+
+@pytest.mark.parametrize(
+    ("difference", "shown"), [(0.0125, "+0.013"), (-0.5, "-0.500"), (0.0, "0.000"), (-0.0004, "0.000")]
+)
+def test_gains_have_their_sign_unless_there_is_none(difference, shown):
+    assert figures.format_gain(difference) == shown

@@ -195,7 +195,7 @@ def write_analysis(folder: Path) -> Path:
     shares = {"CaffeNet fc7": {"euclidean": 0.25, "cosine": None}}
     guessing = {"mAP_guessing": 0.125, "AP_guessing": {"cat": 0.2, "dog": 0.05}}
     result = {
-        "settings": {"script": "05_analysis", "caffenet": "runs/a", "vgg": "runs/b", "queries": 7},
+        "settings": {"script": "05_analysis", "caffenet": "../a", "vgg": "../b", "queries": 7},
         "resumable_settings": {},
         "data": {"name": "VOC2007", "splits": {"test": {"images": 10}}},
         "environment": {"device": "a box", "python": "3.12", "libraries": {"tensorflow": "2.21.0"}},
@@ -219,6 +219,8 @@ def write_analysis(folder: Path) -> Path:
 def test_an_analysis_is_shown_with_its_command_gains_shares_and_figures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_analysis(tmp_path / "runs" / "05_analysis")
+    (tmp_path / "runs" / "a").mkdir()
+    (tmp_path / "runs" / "a" / "checkpoint").touch()
     page = Page(report.write_report([tmp_path / "runs"], tmp_path / "report.html"))
     command = "05_analysis.py --data_dir $DATA_DIR --caffenet runs/a --vgg runs/b --queries 7 "
     assert f"python {command}--output_dir runs/05_analysis" in page.text
@@ -355,6 +357,15 @@ def test_the_command_of_mixup_wants_its_baseline(network, task):
     settings = {"script": "06_mixup", "network": network}
     config = {"settings": settings, "resumable_settings": {}, "data": {"name": "VOC2007"}}
     assert f" --baseline_dir RUN_OF_{task} " in command_line.command_of(config, "runs/x")
+
+
+def test_a_run_that_was_not_evaluated_yet_is_left_out_and_named(tmp_path, capsys):
+    run = write_run(tmp_path / "runs" / "young", "02_pascal_alexnet")
+    (run / "metrics.jsonl").unlink()
+    report.write_report([tmp_path / "runs"], tmp_path / "report.html")
+    written = capsys.readouterr()
+    assert f"{run}: left out, it wasn't evaluated yet\n" in written.err
+    assert written.out.startswith(f"{tmp_path / 'report.html'}: 0.0 MB, of 0 runs and 0 analyses")
 
 
 def test_a_run_of_an_earlier_version_is_left_out_and_named(tmp_path, capsys):

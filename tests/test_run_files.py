@@ -97,6 +97,8 @@ def test_a_damaged_config_and_an_unwritable_folder_are_one_line(tmp_path):
         begin_run(tmp_path)
     with pytest.raises(UserError, match="can't be written"):
         open_run(tmp_path / "config.json" / "below")
+    with pytest.raises(UserError, match=r"config\.json: is a file and no folder; give another --model_dir"):
+        open_run(tmp_path / "config.json")
 
 
 def test_another_scripts_run_is_another_run(tmp_path):

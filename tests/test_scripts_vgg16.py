@@ -141,11 +141,21 @@ def caffenet_run(voc, tmp_path_factory):
     return folder / "run"
 
 
-def test_mixup_trains_and_is_compared_with_its_baseline(voc, caffenet_run, small_networks, tmp_path, capsys):
+def test_mixup_trains_and_is_compared_with_its_baseline(
+    voc, caffenet_run, small_networks, tmp_path, capsys, monkeypatch
+):
+    told = []
+
+    def note(*batch, **settings):
+        told.append((settings["alpha"], settings["one_share"], settings["seed"]))
+        return mix(*batch, **settings)
+
+    monkeypatch.setattr("common.mixup.mix", note)
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--batch_size", "2"]
     arguments += ["--steps", "2", "--baseline_dir", str(caffenet_run), "--model_dir", str(tmp_path / "run")]
     metrics = load("06_mixup.py").main(arguments)
     assert metrics["step"] == 2 and 0 < metrics["mAP"] < 1
+    assert set(told) == {(0.2, False, 0)}
     assert {"with_baseline.png", "ap_with_baseline.png"} <= {
         path.name for path in (tmp_path / "run" / "figures").iterdir()
     }
@@ -227,7 +237,26 @@ def test_analysis_draws_everything_from_the_weights_of_both_runs(
 ):
     arguments = ["--data_dir", str(voc), "--cache_dir", str(tmp_path / "cache"), "--queries", "4"]
     arguments += ["--caffenet", str(caffenet_run), "--vgg", str(vgg16_run), "--output_dir", str(tmp_path)]
-    result = load("05_analysis.py").main([*arguments, "--neighbours", "3", "--eval_batch_size", "12"])
+    arguments += ["--neighbours", "3", "--eval_batch_size", "12", "--tsne_images", "8", "--seed", "5"]
+    told = {}
+
+    def noted(function):
+        def note(seen, test, *settings):
+            told[function.__name__] = (seen, settings)
+            return function(seen, test, *settings)
+
+        return note
+
+    for function in (analysis.neighbours, analysis.embed_fc7):
+        monkeypatch.setattr(analysis, function.__name__, noted(function))
+    result = load("05_analysis.py").main(arguments)
+    assert told["neighbours"][1] == (4, 3, 5, tmp_path) and told["embed_fc7"][1] == (8, 5)
+    assert len((tmp_path / "projector" / "metadata.tsv").read_text().splitlines()) == 1 + 8
+    seen, _ = told["neighbours"]
+    extracted = [seen[network].features[layer] for network in seen for layer in ("pool5", "fc7")]
+    for number, one in enumerate(extracted):
+        assert one.shape[0] == 12 and one.std() > 0
+        assert not any(np.array_equal(one, other) for other in extracted[:number])
     printed = capsys.readouterr().out
     for name in (
         "conv1.png", "neighbours_caffenet_pool5.png", "neighbours_caffenet_fc7.png",
@@ -236,6 +265,8 @@ def test_analysis_draws_everything_from_the_weights_of_both_runs(
         "examples_vgg16.png", "analysis.json", "projector",
     ):  # fmt: skip
         assert (tmp_path / name).exists() and f"{tmp_path / name}\n" in printed
+    for name, folder in (("caffenet", caffenet_run), ("vgg", vgg16_run)):
+        assert (tmp_path / result["settings"][name]).resolve() == folder.resolve()
     for network, folder in (("caffenet", caffenet_run), ("vgg16", vgg16_run)):
         last = read_metrics(folder)[-1]
         assert result["AP"][network]["step"] == last["step"] == 2
@@ -262,7 +293,7 @@ def has_diverged(*arguments: object) -> None:
 
 
 def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_data(
-    voc, caffenet_run, vgg16_run, tmp_path
+    voc, caffenet_run, vgg16_run, small_networks, tmp_path
 ):
     script = load("05_analysis.py")
     empty = tmp_path / "empty"
@@ -279,7 +310,17 @@ def test_analysis_refuses_what_is_no_run_of_the_network_or_has_other_weights_or_
         assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
         return str(error.value)
 
+    without_weights, of_other_data = tmp_path / "without_weights", tmp_path / "of_other_data"
+    for folder in (without_weights, of_other_data):
+        shutil.copytree(vgg16_run, folder, ignore=shutil.ignore_patterns("ckpt-*", "checkpoint"))
+    config = read_config(of_other_data)
+    config["data"]["splits"]["test"]["sha256"] = "0"
+    (of_other_data / "config.json").write_text(json.dumps(config))
+
     assert f"{empty}: is no model directory" in refused(empty, vgg16_run)
+    assert f"{empty}: is no model directory" in refused(caffenet_run, empty)
+    assert f"{without_weights}: has no checkpoint yet" in refused(caffenet_run, without_weights)
+    assert f"{of_other_data}: its run had other data, VOC2007" in refused(caffenet_run, of_other_data)
     assert f"{untrained}: has no checkpoint yet" in refused(untrained, vgg16_run)
     assert "is a run of VGG-16 where one of CaffeNet is wanted" in refused(vgg16_run, caffenet_run)
     assert "its run had other data, VOC2007" in refused(caffenet_run, vgg16_run, other)

@@ -10,7 +10,9 @@ from common.trained import Trained
 @pytest.fixture
 def network() -> Trained:
     layers = [keras.Input((5, 5, 3)), keras.layers.Conv2D(2, 3, name="conv1")]
-    return Trained(keras.Sequential(layers), 900, {"settings": {"script": "02_pascal_alexnet"}})
+    planned = {"snapshot_steps": [0, 950, 2_000]}
+    config = {"settings": {"script": "02_pascal_alexnet"}, "resumable_settings": planned}
+    return Trained(keras.Sequential(layers), 900, config)
 
 
 def keep(folder, *steps: int) -> None:
@@ -39,8 +41,11 @@ def test_what_was_kept_beyond_the_present_iteration_is_left_out(tmp_path, networ
 
 def test_fewer_than_three_stages_are_refused(tmp_path, network):
     keep(tmp_path, 0)
-    with pytest.raises(UserError, match="has conv1 of 1 stages besides the present one, 2 are needed"):
+    expected = "has conv1 of 1 stages besides the present one, 2 are needed; train "
+    with pytest.raises(UserError, match=f"{expected}beyond iteration 950, or with other --snapshot_steps"):
         snapshots.read_stages(tmp_path, network)
+    with pytest.raises(UserError, match=f"{expected}anew, or with other --snapshot_steps"):  # some are gone
+        snapshots.read_stages(tmp_path, network._replace(step=1_000))
 
 
 def test_a_damaged_snapshot_is_named(tmp_path, network):
