@@ -8,10 +8,13 @@ others; and, as the median over all steps, what all hooks take at one at which n
 """
 
 import contextlib
+import fcntl
 import os
 import statistics
+import struct
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +31,7 @@ from common.input import Data  # noqa: E402
 from common.run_files import open_run  # noqa: E402
 
 STEPS, BATCH = 1_000, 10
+COLUMNS = 100
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class Steps(hooks.Hook):
 def terminal() -> Iterator[None]:
     """Has stderr be a terminal that nobody looks at."""
     controller, device_file = os.openpty()
+    # Rows, columns, and two that nobody uses. In one of no columns tqdm draws nothing.
+    fcntl.ioctl(device_file, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
 
     def read() -> None:
         with contextlib.suppress(OSError):  # when it is closed

@@ -79,7 +79,7 @@ def read_stages(model_dir: Path, network: Trained) -> dict[int, np.ndarray]:
             kernels[int(match[1])] = kernel
     kernels[network.step] = present
     if len(kernels) < _FEWEST:
-        planned = sorted(network.config["resumable_settings"]["snapshot_steps"])[_FEWEST - 2 :]
+        planned = sorted(network.config["resumable_settings"].get("snapshot_steps", ()))[_FEWEST - 2 :]
         beyond = f"beyond iteration {planned[0]:,}" if planned and planned[0] >= network.step else "anew"
         raise UserError(
             f"{model_dir / 'snapshots'}: has conv1 of {len(kernels) - 1} stages besides the present one, "

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -203,6 +204,7 @@ def test_steps_whose_gradients_are_wanted_are_counted_apart(monkeypatch):
 def test_the_progress_bar_is_drawn_on_the_benchmarks_terminal():
     with overhead.terminal():
         assert sys.stderr.isatty()
+        assert os.get_terminal_size(sys.stderr.fileno()).columns == 100
         print("\n" * 200_000, file=sys.stderr)  # more than a terminal holds that nobody reads
     assert not sys.stderr.isatty()
 

@@ -158,6 +158,7 @@ def test_scores_by_precision_by_hand():
         (r"beside (\S+) \(", "winograd_rounding", r"conv4_2 +TensorFlow's +(\S+)"),
         (r"of 10 (1\.\d\d) times", "momentum", r"(1\.\d\d) times as fast"),
         (r"takes? (\d\.\d\d) % of 1,000", "overhead", r"together.* (\d\.\d\d)%"),
+        (r"and (\d\.\d\d) % of a step at which", "overhead", r"a plain step .* (\d\.\d\d)\d\d%"),
         (r"ms of (\d+), and", "step_profile_caffenet", r"batch 10: (\d+) ms a step"),
         (r"the cache (\d\.\d\d) times", "cache", r"(\d\.\d\d) times as fast"),
         (r"Decoding into the cache is (\d\.\d\d) times", "cache_float32", r"(\d\.\d\d) times as fast"),
