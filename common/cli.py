@@ -84,11 +84,11 @@ class RunOptions(DataOptions):
     strategy: Literal["none", "mirrored", "multiworker"] = option(
         "none", "of tf.distribute: all devices of this machine, or the machines in $TF_CONFIG", resumable=True
     )
-    checkpoint_every: int = option(1_000, "steps between checkpoints", minimum=1, resumable=True)
-    summary_every: int = option(100, "steps between TensorBoard scalars", minimum=1, resumable=True)
-    images_every: int = option(1_000, "steps between TensorBoard images", minimum=1, resumable=True)
+    checkpoint_every: int = option(1_000, "iterations between checkpoints", minimum=1, resumable=True)
+    summary_every: int = option(100, "iterations between TensorBoard scalars", minimum=1, resumable=True)
+    images_every: int = option(1_000, "iterations between TensorBoard images", minimum=1, resumable=True)
     histograms_every: int = option(
-        1_000, "steps between TensorBoard histograms of weights and gradients", minimum=1, resumable=True
+        1_000, "iterations between TensorBoard histograms of weights and gradients", minimum=1, resumable=True
     )
     skip_bad_images: bool = option(
         False, "train without VOC's images that can't be read, instead of stopping"

@@ -65,7 +65,8 @@ def write(network: Trained, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         model.save(paths[0])
-        tf.saved_model.save(_served(model), str(paths[1]))
+        module = _served(model)
+        tf.saved_model.save(module, str(paths[1]), signatures=module.serve)  # for TensorFlow Serving
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0][:200]
         raise UserError(f"{folder}: can't be written ({reason})") from error

@@ -138,6 +138,8 @@ keras_file, saved_model, image_file = sys.argv[1:]
 images = tf.constant(np.load(image_file)[None])
 model = tf.saved_model.load(saved_model)
 served = model.serve(images).numpy()
+(signature,) = model.signatures["serving_default"](images=images).values()
+assert np.array_equal(signature, served)
 keras = tf.keras
 loaded = keras.models.load_model(keras_file)(images).numpy()
 assert not any(name.startswith("common") for name in sys.modules)
