@@ -61,6 +61,7 @@ def training(model_dir: Path, title: str, path: Path) -> list[Path]:
     sizes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     for axes in (losses, rates, sizes):
         axes.set_xlabel("iteration")
+        axes.locator_params(axis="x", nbins=5)  # more of five digits run into one another
         axes.grid(alpha=0.3)
     return [save(figure, path)]
 

@@ -34,6 +34,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
         ("caffenet-6000-seed0", "caffenet-6000-seed1", "caffenet-6000-seed2"),
         (2_000, 4_000, 6_000),
     ),
+    ("Task 2, to the end", ("caffenet-40000",), (10_000, 20_000, 30_000, 40_000)),
     (
         "Task 2, in float32",
         ("caffenet-float32-seed0", "caffenet-float32-seed1", "caffenet-float32-seed2"),
@@ -43,6 +44,7 @@ ROWS: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...] = (
     ("Task 3, with N(0, 0.01)", ("vgg16-dead",), (400, 1_600)),
     ("Task 4, fine-tuned, rate 0.0001", ("vgg16-finetuned-1e-4",), (800, 1_600, 4_000)),
     ("Task 4, fine-tuned, rate 0.001", ("vgg16-finetuned-1e-3",), (400, 800, 1_600, 4_000)),
+    ("Task 6, mixup", ("mixup-40000",), (10_000, 20_000, 30_000, 40_000)),
 )
 
 

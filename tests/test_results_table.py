@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from common import run_files
 from docs import precision, results_table, vgg16_curves
 
 TEN = "bus car cat chair cow dog horse person sheep train".split()
@@ -61,11 +62,14 @@ SETTINGS = {
     "Task 0, MNIST": {"script": "00_mnist", "batch_size": 100, "learning_rate": 0.001},
     "Task 1, two layers": {"script": "01_pascal", "batch_size": 100, "learning_rate": 0.001},
     "Task 2, CaffeNet": FROM_SCRATCH | {"script": "02_pascal_alexnet", "init": "gaussian"},
+    "Task 2, to the end": FROM_SCRATCH | {"script": "02_pascal_alexnet", "init": "gaussian"},
     "Task 2, in float32": FROM_SCRATCH | {"script": "02_pascal_alexnet", "init": "gaussian"},
     "Task 3, VGG-16 from scratch": FROM_SCRATCH | {"script": "03_pascal_vgg16", "init": "xavier"},
     "Task 3, with N(0, 0.01)": FROM_SCRATCH | {"script": "03_pascal_vgg16", "init": "gaussian"},
     "Task 4, fine-tuned, rate 0.0001": FINE_TUNED | {"learning_rate": 0.0001},
     "Task 4, fine-tuned, rate 0.001": FINE_TUNED,
+    "Task 6, mixup": FROM_SCRATCH
+    | {"script": "06_mixup", "network": "caffenet", "init": "gaussian", "alpha": 0.2, "share_per": "pair"},
 }
 
 
@@ -84,6 +88,38 @@ def test_the_runs_of_each_row_are_what_its_name_says():
             splits = config["data"].get("splits", config["data"])
             sizes = [splits[name]["images"] for name in splits if name != "name"]
             assert sizes == ([60_000, 10_000] if "MNIST" in name else [3_687, 1_406])
+
+
+def results_json(name):
+    return json.loads((results_table.ROOT / "results" / name).read_text())
+
+
+def test_what_readme_says_of_the_analysis_stands_in_its_log():
+    text = " ".join(results_table.ROOT.joinpath("README.md").read_text().split())
+    ap = {name: scores["AP"] for name, scores in results_json("05_analysis/analysis.json")["AP"].items()}
+    for plural, said in re.findall(r"(dogs|buses) \+(0\.\d\d)", text):
+        name = {"dogs": "dog", "buses": "bus"}[plural]
+        assert said == f"{ap['vgg16'][name] - ap['caffenet'][name]:.2f}"
+    gains = {name: ap["vgg16"][name] - ap["caffenet"][name] for name in ap["vgg16"]}
+    assert sorted(gains, key=gains.get)[-2:] == ["bus", "dog"]
+
+
+def test_what_readme_says_of_mixup_stands_in_its_log():
+    text = " ".join(results_table.ROOT.joinpath("README.md").read_text().split())
+    comparison = results_json("mixup-40000/comparison.json")
+    mixup, baseline = comparison["mixup"], comparison["baseline"]
+    said = re.findall(r"(0\.\d+) of the training images instead of (0\.\d+)", text)
+    assert said == [tuple(f"{run['train_sample_mAP']:.2f}" for run in (mixup, baseline))]
+    said = re.findall(r"a little lower, (0\.\d+) instead of (0\.\d+)", text)
+    assert said == [tuple(f"{run['test_loss']:.3f}" for run in (mixup, baseline))]
+    said = re.findall(r"in the end (0\.\d+) \(\[its numbers\]\(\S+\)\) instead of (0\.\d+)", text)
+    assert said == [tuple(f"{run['mAP']:.3f}" for run in (mixup, baseline))]
+    folders = (results_table.ROOT / "results" / name for name in ("mixup-40000", "caffenet-40000"))
+    log, other = ({line["step"]: line for line in run_files.read_metrics(folder)} for folder in folders)
+    lower = [step for step in log if log[step]["mAP"] < other[step]["mAP"]]
+    assert f"lower at each of the {len(lower)} evaluations" in text and len(lower) == len(log)
+    losses = [baseline["AP"][name] - mixup["AP"][name] for name in TEN]
+    assert sum(loss > 0 for loss in losses) == 8 and round(max(losses), 2) == 0.05
 
 
 def test_the_curves_of_vgg16_are_those_of_their_logs():
