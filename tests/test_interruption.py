@@ -86,6 +86,15 @@ def test_a_signal_saves_also_where_nobody_reads_what_is_said(tmp_path):
     assert (tmp_path / "ckpt-13.index").exists()
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Also where the tests were started in the background of a shell, which has them ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_before_the_first_step_ends_at_once_and_binds_the_folder_to_nothing(tmp_path):
     """As while Keras fetches weights."""
     with pytest.raises(KeyboardInterrupt):
